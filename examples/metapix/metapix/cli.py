@@ -1,0 +1,100 @@
+"""The `metapix` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+from gan_meta import CheckpointError, NonFiniteLossError
+from metapix.errors import InputError
+
+app = typer.Typer(
+    help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RunFolder = Annotated[Path, typer.Option("--out", help="Where results go; a second run reuses what is there.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+@app.callback()
+def _common(verbose: Annotated[bool, typer.Option("--verbose", help="Say more while working.")] = False) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[RichHandler(show_path=False)])
+
+
+@app.command()
+def demo(
+    out: RunFolder = Path("runs/demo"),
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Processes at work at once, one thread each.")] = 2,
+) -> None:
+    """The whole story in a few minutes: train on drawn people, score on unseen ones, bring a real person to life."""
+    from metapix.demo import DemoSettings, run_demo
+    from metapix.demo.table import print_results
+
+    print_results(run_demo(DemoSettings(seed=seed), out, workers), out)
+
+
+@app.command()
+def prepare(
+    videos: Annotated[list[Path], typer.Argument(help="Videos of one person each.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder in which each video gets a clip folder of its name.")],
+    size: Annotated[int, typer.Option(min=8, help="Side of the frames in pixels.")] = 256,
+    crop: Annotated[str, typer.Option(help="'follow': the square moves with the person; 'fixed': one square for all frames.")] = "follow",
+    every: Annotated[int, typer.Option(min=1, help="Use every so many frames.")] = 1,
+    max_frames: Annotated[int | None, typer.Option(min=2, help="Look at no more frames than this.")] = None,
+) -> None:
+    """Find the person in each video and cut out square frames with poses and masks."""
+    from rich.progress import Progress
+
+    from metapix.data.prepare import prepare_clip
+
+    _make_folder(out)
+    with Progress() as progress:
+        for video in videos:
+            bar = progress.add_task(video.name, total=None)
+            clip = prepare_clip(
+                video,
+                out / video.stem,
+                size=size,
+                crop=crop,
+                every=every,
+                max_frames=max_frames,
+                progress=lambda done, total, bar=bar: progress.update(bar, completed=done, total=total),  # type: ignore[misc]
+            )
+            progress.console.print(f"{out / video.stem}: {len(clip)} frames of {size} x {size} pixels")
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A folder with a results.json.")]) -> None:
+    """Write report.html anew from a run's results."""
+    from metapix.report import build_report
+
+    typer.echo(f"report: {build_report(run)}")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+def main() -> None:
+    """Run the command line: exit code 2 and one line on stderr for input that cannot be used."""
+    try:
+        app()
+    except (InputError, CheckpointError, NonFiniteLossError, OSError) as error:
+        message = " ".join(str(error).split())
+        sys.stderr.write(f"metapix: {message}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("metapix: interrupted; finished stages are kept, run the same command again to go on\n")
+        raise SystemExit(130) from None

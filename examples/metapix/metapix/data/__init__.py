@@ -1,0 +1,1 @@
+"""Clips: drawn people, real videos, and the folder format both are kept in."""

@@ -1,0 +1,88 @@
+"""Clip: the frames of one person with joints and masks, the unit everything else here works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metapix.skeleton import N_JOINTS
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Consecutive square pictures of one person.
+
+    Attributes:
+        name: what reports call it.
+        frames: (N, 3, S, S) uint8, RGB.
+        joints: (N, 18, 3) float32: x, y in pixels of ``frames`` (0 is the centre of the first pixel; may lie outside the
+            picture) and a confidence in [0, 1]; see :mod:`metapix.skeleton` for the order. Confidence 0: not seen.
+        fps: frames per second.
+        masks: (N, 1, S, S) uint8, 0 to 255: how surely a pixel belongs to the person; ``None`` where unknown.
+        boxes: (N, 3) float32: left, top and side of each frame's crop in the camera's pixels (the pixel centre of
+            crop column u lies at ``left + (u + 0.5) * side / S - 0.5``); ``None`` where the frames are the camera's own.
+        kind: ``"drawn"`` or ``"real"``.
+
+    Raises:
+        ValueError: when shapes or types disagree.
+    """
+
+    name: str
+    frames: Tensor
+    joints: Tensor
+    fps: float = 30.0
+    masks: Tensor | None = None
+    boxes: Tensor | None = None
+    kind: str = "drawn"
+
+    def __post_init__(self) -> None:
+        n, size = self.frames.shape[0], self.frames.shape[-1]
+        expected: list[tuple[str, Tensor | None, tuple[int, ...], torch.dtype]] = [
+            ("frames", self.frames, (n, 3, size, size), torch.uint8),
+            ("joints", self.joints, (n, N_JOINTS, 3), torch.float32),
+            ("masks", self.masks, (n, 1, size, size), torch.uint8),
+            ("boxes", self.boxes, (n, 3), torch.float32),
+        ]
+        for what, tensor, shape, dtype in expected:
+            if tensor is not None and (tuple(tensor.shape) != shape or tensor.dtype != dtype):
+                raise ValueError(f"clip {self.name!r}: {what} must be {shape} {dtype}, got {tuple(tensor.shape)} {tensor.dtype}")
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    @property
+    def size(self) -> int:
+        """The side of a frame in pixels."""
+        return self.frames.shape[-1]
+
+    def select(self, indices: Sequence[int] | slice) -> Clip:
+        """The clip made of these frames, in this order."""
+        picked = torch.arange(len(self))[indices] if isinstance(indices, slice) else torch.as_tensor(indices)
+        return Clip(
+            self.name,
+            self.frames[picked],
+            self.joints[picked],
+            self.fps,
+            None if self.masks is None else self.masks[picked],
+            None if self.boxes is None else self.boxes[picked],
+            self.kind,
+        )
+
+    def resized(self, size: int) -> Clip:
+        """The clip at another size: frames and masks averaged over areas, joints scaled with them."""
+        if size == self.size:
+            return self
+        joints = self.joints.clone()
+        # Coordinates count from the centre of the first pixel, whose outer edge lies at -0.5 at any size.
+        joints[..., :2] = (joints[..., :2] + 0.5) * (size / self.size) - 0.5
+        masks = None if self.masks is None else _resize(self.masks, size)
+        return Clip(self.name, _resize(self.frames, size), joints, self.fps, masks, self.boxes, self.kind)
+
+
+def _resize(pictures: Tensor, size: int) -> Tensor:
+    resized = functional.interpolate(pictures.to(torch.float32), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return resized.round().clamp(0, 255).to(torch.uint8)

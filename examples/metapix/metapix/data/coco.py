@@ -1,0 +1,82 @@
+"""Joints as a COCO keypoints document, which other tools read, with our own joints kept exactly beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metapix.data.clip import Clip
+from metapix.errors import InputError
+from metapix.skeleton import INDEX, N_JOINTS
+
+COCO_KEYPOINTS: tuple[str, ...] = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""COCO's 17 keypoints in its order."""
+
+_SKELETON = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
+    (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
+
+
+def coco_document(clip: Clip, file_names: list[str]) -> dict[str, Any]:
+    """A clip's joints as a COCO keypoints document: one image and one annotation (with the same id, from 1) a frame.
+
+    Raises:
+        ValueError: a joint is not a finite number.
+    """
+    if not clip.joints.isfinite().all():
+        raise ValueError(f"clip {clip.name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
+    size = {"width": clip.size, "height": clip.size}
+    return {
+        "info": {"description": clip.name},
+        "images": [{"id": i + 1, "file_name": name, **size} for i, name in enumerate(file_names)],
+        "annotations": [_annotation(i + 1, clip, i) for i in range(len(clip))],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": [list(bone) for bone in _SKELETON]}],
+    }
+
+
+def joints_of(document: Any) -> Tensor:
+    """The exact (N, 18, 3) joints of such a document.
+
+    Raises:
+        InputError: the document has no such field.
+    """
+    try:
+        rows = [annotation["metapix_joints"] for annotation in document["annotations"]]
+        return torch.tensor(rows, dtype=torch.float32).reshape(-1, N_JOINTS, 3)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError("keypoints.json lacks the field metapix_joints with 18 x, y, confidence for every frame.") from error
+
+
+def _annotation(identifier: int, clip: Clip, row: int) -> dict[str, Any]:
+    joints = clip.joints[row].tolist()
+    keypoints: list[float] = []
+    for name in COCO_KEYPOINTS:
+        x, y, confidence = joints[INDEX[name]]
+        keypoints += [round(x, 3), round(y, 3), 2 if confidence >= 0.5 else 1] if confidence > 0 else [0, 0, 0]
+    box = _box(clip.joints[row])
+    return {
+        "id": identifier,
+        "image_id": identifier,
+        "category_id": 1,
+        "iscrowd": 0,
+        "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
+        "keypoints": keypoints,
+        "bbox": box,
+        "area": round(box[2] * box[3] if clip.masks is None else float((clip.masks[row] > 127).sum()), 3),
+        "metapix_joints": joints,
+    }
+
+
+def _box(joints: Tensor) -> list[float]:
+    """Left, top, width, height of the seen joints."""
+    seen = joints[joints[:, 2] > 0, :2]
+    if not len(seen):
+        return [0.0, 0.0, 0.0, 0.0]
+    low, high = seen.amin(0), seen.amax(0)
+    return [round(v, 3) for v in (*low.tolist(), *(high - low).tolist())]

@@ -1,0 +1,214 @@
+"""From a picture to joints and a person mask (mediapipe), and from jittery joints to a steady track."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metapix.errors import InputError
+from metapix.skeleton import INDEX, N_JOINTS
+
+MAX_GAP_SECONDS = 1 / 3
+SMOOTHING_SECONDS = 0.05
+MIN_CONFIDENCE = 0.1
+
+# mediapipe's 33 landmarks that are joints of ours; the neck lies between its shoulders.
+_LANDMARKS = {
+    "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8,
+    "left_shoulder": 11, "right_shoulder": 12, "left_elbow": 13, "right_elbow": 14, "left_wrist": 15, "right_wrist": 16,
+    "left_hip": 23, "right_hip": 24, "left_knee": 25, "right_knee": 26, "left_ankle": 27, "right_ankle": 28,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One person in one picture.
+
+    Attributes:
+        joints: (18, 3) float32: x, y in the picture's pixels (0 is the centre of the first pixel) and confidence in [0, 1].
+        mask: (H, W) uint8, 0 to 255: how surely a pixel belongs to the person; ``None`` where the estimator has no masks.
+    """
+
+    joints: NDArray[np.float32]
+    mask: NDArray[np.uint8] | None
+
+
+class PoseEstimator(Protocol):
+    """What finds the person; its ``repr`` names the method and its settings, so that a prepared clip can be recognised."""
+
+    def estimate(self, frame: NDArray[np.uint8]) -> Detection | None:
+        """The person in an (H, W, 3) uint8 RGB picture, or None. Successive calls are successive frames."""
+
+    def reset(self) -> None:
+        """Forget the frames so far: the next one begins another video."""
+
+
+class MediapipeEstimator:
+    """mediapipe's BlazePose (Bazarevsky et al. 2020) with its person segmentation; a context manager.
+
+    It gives one person a picture. Its own temporal filters are off, because they lag behind the motion:
+    :func:`smooth_joints` does that work without lag. The models are inside mediapipe's wheel, nothing is downloaded.
+
+    Args:
+        tracking: look near the last frame's person first (faster, steadier); False looks at every frame afresh.
+
+    Raises:
+        InputError: at the first picture, when mediapipe is not installed or has no such model.
+    """
+
+    def __init__(self, *, tracking: bool = True) -> None:
+        self.tracking = tracking
+        self._solution: Any = None
+
+    def __repr__(self) -> str:
+        return f"MediapipeEstimator(tracking={self.tracking})"
+
+    def __enter__(self) -> MediapipeEstimator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def estimate(self, frame: NDArray[np.uint8]) -> Detection | None:
+        """The person in an (H, W, 3) uint8 RGB picture, or None when nobody was found."""
+        image = np.ascontiguousarray(frame)
+        if self._solution is None:
+            # The native code logs as it starts and at the first picture, to file descriptor 2 and whatever the settings.
+            with _native_stderr_silenced():
+                self._solution = _pose_solution(self.tracking)
+                result = self._solution.process(image)
+        else:
+            result = self._solution.process(image)
+        if result.pose_landmarks is None:
+            return None
+        points = np.array([(p.x, p.y, p.visibility) for p in result.pose_landmarks.landmark], dtype=np.float64)
+        mask = result.segmentation_mask
+        return Detection(
+            joints_from_mediapipe(points, width=frame.shape[1], height=frame.shape[0]),
+            None if mask is None else np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8),
+        )
+
+    def reset(self) -> None:
+        """Forget the frames so far: the next one begins another video."""
+        self.close()
+
+    def close(self) -> None:
+        """Free the models; a later picture loads them again."""
+        if self._solution is not None:
+            self._solution.close()
+            self._solution = None
+
+
+def joints_from_mediapipe(points: NDArray[np.float64], *, width: int, height: int) -> NDArray[np.float32]:
+    """mediapipe's (33, 3) landmarks (x, y as shares of the picture, visibility) as our (18, 3) joints in pixels.
+
+    The neck is the middle of the shoulders, as sure as the less sure of them. Confidence is mediapipe's visibility.
+    """
+    joints = np.zeros((N_JOINTS, 3))
+    for name, landmark in _LANDMARKS.items():
+        joints[INDEX[name]] = points[landmark]
+    shoulders = joints[[INDEX["left_shoulder"], INDEX["right_shoulder"]]]
+    joints[INDEX["neck"]] = (*shoulders[:, :2].mean(0), shoulders[:, 2].min())
+    joints[:, :2] = joints[:, :2] * (width, height) - 0.5  # a share of 0 is the picture's edge, half a pixel before the centre
+    joints[:, 2] = joints[:, 2].clip(0, 1)
+    return joints.astype(np.float32)
+
+
+def smooth_joints(joints: Tensor, fps: float) -> Tensor:
+    """Fill short gaps of a joint track and take its jitter out, without lag.
+
+    A joint with confidence below 0.1 counts as unseen. Gaps of up to a third of a second between two seen frames are filled
+    on a straight line, with the lower of the two confidences. Then every seen position becomes the value of a parabola fitted
+    to the frames within 0.05 s on both sides, weighted by confidence and by closeness in time (Savitzky and Golay 1964 with
+    weights): motion of constant acceleration passes unchanged. Unseen joints keep their values.
+
+    Args:
+        joints: (N, 18, 3): x, y, confidence; one row a frame, at equal steps of time.
+        fps: frames (rows) per second.
+
+    Returns:
+        (N, 18, 3) of the same type.
+    """
+    filled = _fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
+    weight = filled[..., 2] * (filled[..., 2] >= MIN_CONFIDENCE)
+    smooth = _local_parabola(filled[..., :2], weight, reach=max(1, round(SMOOTHING_SECONDS * fps)))
+    filled[..., :2] = torch.where((weight > 0)[..., None], smooth, filled[..., :2])
+    return filled.to(joints.dtype)
+
+
+def _fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
+    filled = joints.clone()
+    for j in range(joints.shape[1]):
+        seen = torch.nonzero(joints[:, j, 2] >= MIN_CONFIDENCE).flatten().tolist()
+        for before, after in itertools.pairwise(seen):
+            if not 1 < after - before <= max_gap + 1:
+                continue
+            share = torch.linspace(0, 1, after - before + 1, dtype=joints.dtype)[1:-1, None]
+            start, end = joints[before, j], joints[after, j]
+            filled[before + 1 : after, j, :2] = torch.lerp(start[:2], end[:2], share)
+            filled[before + 1 : after, j, 2] = torch.minimum(start[2], end[2])
+    return filled
+
+
+def _local_parabola(points: Tensor, weight: Tensor, reach: int) -> Tensor:
+    """Weighted least squares of (1, t, t^2) around each frame; points (N, J, 2), weight (N, J); the value at t = 0."""
+    n = points.shape[0]
+    offsets = torch.arange(-reach, reach + 1, dtype=points.dtype)
+    rows = torch.arange(n)[:, None] + offsets.long()  # (N, W)
+    inside = (rows >= 0) & (rows < n)
+    rows = rows.clamp(0, n - 1)
+    near = torch.exp(-0.5 * (offsets / (0.7 * reach)).square()) * inside  # (N, W)
+    w = near[..., None] * weight[rows]  # (N, W, J)
+    powers = torch.stack([torch.ones_like(offsets), offsets / reach, (offsets / reach).square()], dim=-1)  # (W, 3)
+    normal = torch.einsum("nwj,wa,wb->njab", w, powers, powers)
+    # With fewer than three frames the parabola is free: a trace of ridge takes the flattest one.
+    normal = normal + torch.diag(torch.tensor([1e-12, 1e-9, 1e-9], dtype=points.dtype))
+    right = torch.einsum("nwj,wa,nwjc->njac", w, powers, points[rows])
+    coefficients: Tensor = torch.linalg.solve(normal, right)
+    return coefficients[..., 0, :]
+
+
+def _pose_solution(tracking: bool) -> Any:
+    try:
+        from mediapipe.python.solutions.pose import Pose
+    except ImportError as error:
+        raise InputError(
+            "Finding people needs mediapipe 0.10.21, the last release with its models inside: pip install mediapipe==0.10.21"
+        ) from error
+    return Pose(
+        static_image_mode=not tracking,
+        model_complexity=1,
+        enable_segmentation=True,
+        smooth_landmarks=False,
+        smooth_segmentation=False,
+    )
+
+
+@contextlib.contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Send file descriptor 2 nowhere for a moment; exceptions and Python's logging before and after are not touched."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all: nothing to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(nowhere)
+        os.close(saved)

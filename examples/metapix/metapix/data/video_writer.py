@@ -1,0 +1,102 @@
+"""Writing video files with PyAV: H.264 in MP4 as browsers play it, whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metapix.errors import InputError
+
+SYNTHETIC_COMMENT = "Synthetic video: the person's motion was generated with MetaPix and never took place."
+"""What :class:`VideoWriter` writes into the file's comment, so that a generated video can be told from a recording."""
+
+_BT709 = 1  # matrix coefficients of ITU-T H.273
+
+
+class VideoWriter:
+    """Writes H.264 in MP4 that plays in browsers (4:2:0, BT.709, index first); use it in a ``with`` statement.
+
+    Frames are written beside the target under another name, and the file takes its name when all went well: after an error
+    there is no new file, and a file that was there before is untouched. An odd width or height is made even by repeating the
+    last column or row. The number of encoder threads is fixed, so the same frames give the same file.
+
+    Args:
+        path: ends in ``.mp4``; its folder exists.
+        fps: frames per second.
+        comment: written to the file's metadata; the default says that the video is synthetic. "" for none.
+        crf: x264's quality, 0 (lossless) to 51.
+
+    Raises:
+        InputError: a bad path or rate, frames of different sizes, or no frame at all.
+    """
+
+    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise InputError(f"Videos are written as MP4: give {self.path.name!r} the ending .mp4.")
+        if not self.path.parent.is_dir() or self.path.is_dir():
+            raise InputError(f"Cannot write {self.path}: its folder does not exist, or there is a folder of that name.")
+        if not (math.isfinite(fps) and fps > 0):
+            raise InputError(f"A video needs a positive number of frames per second, got {fps}.")
+        self._partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._comment, self._crf = comment, crf
+        self._stream: VideoStream | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def __enter__(self) -> VideoWriter:
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        if self._comment:
+            self._container.metadata["comment"] = self._comment
+        return self
+
+    def write(self, frame: NDArray[np.uint8] | Tensor) -> None:
+        """Add a frame: an (H, W, 3) uint8 RGB array, or a (3, H, W) uint8 tensor."""
+        image = frame.permute(1, 2, 0).cpu().numpy() if isinstance(frame, Tensor) else frame
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(f"A video frame must be (H, W, 3) uint8, got {image.shape} {image.dtype}.")
+        if self._stream is None:
+            self._stream, self._shape = self._add_stream(*image.shape[:2]), image.shape
+        if image.shape != self._shape:
+            raise InputError(f"All frames of {self.path} must have one size: got {image.shape} after {self._shape}.")
+        even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        self._container.mux(self._stream.encode(_to_bt709(picture)))
+
+    def _add_stream(self, height: int, width: int) -> VideoStream:
+        options = {"crf": str(self._crf), "preset": "medium", "threads": "4"}
+        stream = self._container.add_stream("libx264", rate=self._rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = 1  # limited ("video") range
+        return stream
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None and self._stream is None:
+                raise InputError(f"There was no frame to write to {self.path}.")
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if kind is None:
+                os.replace(self._partial, self.path)
+        finally:
+            self._container.close()
+            self._partial.unlink(missing_ok=True)
+
+
+def _to_bt709(picture: VideoFrame) -> VideoFrame:
+    return picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=1, interpolation=Interpolation.AREA)

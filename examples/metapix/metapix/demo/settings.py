@@ -1,0 +1,100 @@
+"""Every number of the demo, in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import gan_meta as gm
+from gan_meta.models.pix2pixhd import Pix2PixHDObjective
+from metapix.pose_input import flip
+from metapix.skeleton import N_JOINTS
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo does; the defaults take a few minutes on two cores.
+
+    Attributes:
+        seed: of everything.
+        size: side of the pictures the network sees, in pixels.
+        shots, steps: K frames and T iterations of a personalisation.
+        training_people, training_frames: drawn people to learn from, and frames of each.
+        unseen_people, unseen_frames: drawn people to be scored on, and frames of each.
+        base_channels, n_downsample, n_blocks, discriminator_channels: widths and depth of Pix2PixHD.
+        upsampling: ``"transpose"`` (published) or ``"resize"`` (no checkerboard).
+        perceptual, perceptual_weight, pixel, feature_matching: the objective.
+        lr, discriminator_lr: inner learning rates.
+        pretrain_steps: iterations of joint training before meta-training.
+        meta_iterations, meta_lr: steps of theta, and eps.
+        target, driver: the packaged clips of the person and of the moves.
+        real_frames: frames taken from each real clip.
+        scored_clips: packaged clips that appear in the table for real people.
+        video_size: side of each panel of the video, in pixels.
+        threads: CPU threads for the networks.
+    """
+
+    seed: int = 0
+    size: int = 64
+    shots: int = 5
+    steps: int = 20
+    training_people: int = 32
+    training_frames: int = 40
+    unseen_people: int = 6
+    unseen_frames: int = 60
+    base_channels: int = 16
+    n_downsample: int = 2
+    n_blocks: int = 3
+    discriminator_channels: int = 16
+    upsampling: str = "transpose"
+    perceptual: str | None = "efficientnet_lite0"
+    perceptual_weight: float = 1.0
+    pixel: float = 10.0
+    feature_matching: float = 10.0
+    lr: float = 1e-3
+    discriminator_lr: float | None = None
+    pretrain_steps: int = 400
+    meta_iterations: int = 60
+    meta_lr: float = 1.0
+    target: str = "single-cam01"
+    driver: str = "single-cam03"
+    real_frames: int = 100
+    scored_clips: tuple[str, ...] = ("single-cam01", "single-cam03")
+    video_size: int = 256
+    threads: int = 2
+
+    def build_pair(self) -> gm.GANPair:
+        """An untrained pair of the demo's widths."""
+        return gm.models.create(
+            "pix2pixhd",
+            pose_channels=N_JOINTS,
+            base_channels=self.base_channels,
+            n_downsample=self.n_downsample,
+            n_blocks=self.n_blocks,
+            discriminator_channels=self.discriminator_channels,
+            upsampling=self.upsampling,
+        )
+
+    def build_objective(self) -> Pix2PixHDObjective:
+        """What both players minimise, everywhere in the demo."""
+        return Pix2PixHDObjective(
+            feature_matching=self.feature_matching,
+            perceptual=self.perceptual,
+            perceptual_weight=self.perceptual_weight,
+            pixel=self.pixel,
+        )
+
+    def build_inner(self) -> gm.InnerLoop:
+        """The game of one personalisation."""
+        return gm.InnerLoop(steps=self.steps, lr=self.lr, discriminator_lr=self.discriminator_lr)
+
+    def build_joint(self) -> gm.InnerLoop:
+        """The game of joint training: the same rates and batch, each picture flipped half of the time."""
+        return dataclasses.replace(self.build_inner(), augment=(flip,))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form; ``threads`` is left out, since it does not change what is computed."""
+        values = dataclasses.asdict(self)
+        values.pop("threads")
+        return {**values, "scored_clips": list(self.scored_clips)}

@@ -1,0 +1,122 @@
+"""The demo's training stages; each reads files, writes one file when it is done, and is skipped when that file is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import gan_meta as gm
+from gan_meta.checkpoint import load_tensors, save_tensors
+from gan_meta.seeds import derive_seed
+from metapix.data.bundled import bundled_videos
+from metapix.data.clip import Clip
+from metapix.data.drawn import draw_clip
+from metapix.data.prepare import prepare_clip
+from metapix.demo.settings import DemoSettings
+from metapix.tasks import ClipSamples
+
+Tick = Callable[[int], None]
+"""Told how many steps of a stage are done."""
+
+
+def draw_people(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """Draw the people to learn from and the unseen ones."""
+    clips = []
+    for number in range(settings.training_people + settings.unseen_people):
+        training = number < settings.training_people
+        frames = settings.training_frames if training else settings.unseen_frames
+        # Unseen people have seeds of their own, so that more training people do not turn into them.
+        kind, index = ("training", number) if training else ("unseen", number - settings.training_people)
+        clips.append(draw_clip(derive_seed(settings.seed, kind, index) % 2**31, frames, settings.size))
+        tick(number + 1)
+    tensors = {}
+    for number, clip in enumerate(clips):
+        tensors[f"{number}.frames"], tensors[f"{number}.joints"] = clip.frames, clip.joints
+    save_tensors(run_dir / "people.safetensors", tensors, {"names": [clip.name for clip in clips], "fps": [clip.fps for clip in clips]})
+
+
+def load_people(settings: DemoSettings, run_dir: Path) -> tuple[list[Clip], list[Clip]]:
+    """The drawn people to learn from, and the unseen ones."""
+    tensors, document = load_tensors(run_dir / "people.safetensors")
+    clips = [
+        Clip(name, tensors[f"{number}.frames"], tensors[f"{number}.joints"], fps)
+        for number, (name, fps) in enumerate(zip(document["names"], document["fps"], strict=True))
+    ]
+    return clips[: settings.training_people], clips[settings.training_people :]
+
+
+def pretrain(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """Joint training on all training people from random weights."""
+    torch.manual_seed(settings.seed)
+    pair = settings.build_pair()
+    gm.save_pair(pair, run_dir / "random.safetensors", {"start": "random", **settings.as_dict()})
+    _train_jointly(settings, run_dir, pair, settings.pretrain_steps, settings.seed, tick)
+    gm.save_pair(pair, run_dir / "pretrained.safetensors", {"start": "pretrain", **settings.as_dict()})
+
+
+def pretrain_further(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """The fair baseline: as many further optimiser steps of joint training as meta-training takes."""
+    pair = gm.load_pair(run_dir / "pretrained.safetensors")
+    _train_jointly(settings, run_dir, pair, settings.meta_iterations * settings.steps, settings.seed + 1, tick)
+    gm.save_pair(pair, run_dir / "equal-steps.safetensors", {"start": "pretrain-equal-steps", **settings.as_dict()})
+
+
+def meta_train(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """Reptile over both players, from the pretrained start (the paper's algorithm 1)."""
+    pair = gm.load_pair(run_dir / "pretrained.safetensors")
+    training, _ = load_people(settings, run_dir)
+    algorithm = gm.algorithms.create("reptile", objective=settings.build_objective(), inner=settings.build_inner())
+    tasks = gm.FewShotTasks([ClipSamples([clip]) for clip in training], settings.shots, names=[clip.name for clip in training])
+    trainer = gm.MetaTrainer(
+        pair,
+        algorithm,
+        tasks,
+        iterations=settings.meta_iterations,
+        meta_lr=settings.meta_lr,
+        seed=settings.seed,
+        on_iteration=lambda iteration, _logs: tick(iteration * settings.steps),
+    )
+    trainer.fit()
+    gm.save_pair(pair, run_dir / "theta.safetensors", {"start": "metapix", **settings.as_dict()})
+
+
+def prepare_real(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """Find the person in each packaged clip that the demo uses, and crop the frames."""
+    videos = bundled_videos()
+    done = 0
+
+    def progress(*_: object) -> None:
+        nonlocal done
+        done += 1
+        tick(done)
+
+    for name in real_clips(settings):
+        prepare_clip(
+            videos[name],
+            run_dir / "clips" / name,
+            size=settings.video_size,
+            max_frames=settings.real_frames,
+            name=name,
+            crop="fixed",
+            progress=progress,
+        )
+
+
+def real_clips(settings: DemoSettings) -> list[str]:
+    """The packaged clips that the demo needs, each once."""
+    return list(dict.fromkeys([*settings.scored_clips, settings.target, settings.driver]))
+
+
+def _train_jointly(settings: DemoSettings, run_dir: Path, pair: gm.GANPair, steps: int, seed: int, tick: Tick) -> None:
+    training, _ = load_people(settings, run_dir)
+    gm.pretrain(
+        pair,
+        settings.build_objective(),
+        ClipSamples(training),
+        steps=steps,
+        inner=settings.build_joint(),
+        seed=seed,
+        on_step=lambda step, _steps, _losses: tick(step),
+    )

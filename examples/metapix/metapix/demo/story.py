@@ -1,0 +1,154 @@
+"""run_demo: draw people, learn to learn from them, score it on unseen people, then bring a real person to life."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from metapix.data.bundled import bundled_videos
+from metapix.demo import scoring, stages
+from metapix.demo.crew import Crew, Stage
+from metapix.demo.settings import DemoSettings
+from metapix.demo.video import retarget_video
+from metapix.errors import InputError
+from metapix.files import write_text
+from metapix.report import build_report
+
+logger = logging.getLogger(__name__)
+
+Group = list[tuple[Stage, list[Path]]]
+"""Stages that may run side by side, each with the files that show it is done."""
+
+
+def run_demo(settings: DemoSettings, run_dir: Path, workers: int = 2) -> dict[str, Any]:
+    """Run what is not there yet of the demo, write the report, and return the results.
+
+    Args:
+        settings: what to do; a folder holds the results of one setting only.
+        run_dir: ``results.json``, ``report.html``, ``retarget.mp4``, the starts and the prepared clips go here.
+        workers: processes at work at once.
+
+    Raises:
+        InputError: when the folder cannot be written or holds something else, or the packaged clips are not there.
+    """
+    bundled_videos()  # before minutes of training, not after
+    claim_folder(run_dir, settings)
+    for name in ("pictures", "scores", "clips"):
+        (run_dir / name).mkdir(exist_ok=True)
+    seconds = _read_json(run_dir / "seconds.json", {})
+    with Crew(workers) as crew:
+        for group in _groups(settings, run_dir):
+            missing = [stage for stage, made in group if not all(path.exists() for path in made)]
+            if missing:
+                seconds.update(crew.run(missing))
+                write_text(run_dir / "seconds.json", json.dumps(seconds, indent=1))
+    rows = scoring.all_rows(run_dir)
+    results = {
+        "settings": settings.as_dict(),
+        "rows": rows,
+        "stages": [{"name": name, "seconds": value} for name, value in seconds.items()],
+        "people": _people(settings),
+        "strips": scoring.strips(settings, run_dir),
+        "videos": [_describe_video(settings)],
+        "verdict": scoring.verdict(rows),
+    }
+    write_text(run_dir / "results.json", json.dumps(results, indent=1))
+    build_report(run_dir)
+    return results
+
+
+def claim_folder(run_dir: Path, settings: DemoSettings) -> None:
+    """Make the run folder, or make sure that it holds a run of these settings.
+
+    Raises:
+        InputError: when it cannot be written, holds a run of other settings (with the first difference), or something else.
+    """
+    file = run_dir / "settings.json"
+    # A round trip through JSON, so that tuples and numbers compare as what the file gives back.
+    mine = json.loads(json.dumps(settings.as_dict()))
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            if any(run_dir.iterdir()):
+                raise InputError(f"{run_dir} holds something that is not a run of this demo; give an empty or new folder with --out")
+            write_text(file, json.dumps(mine, indent=1))
+            return
+    except OSError as error:
+        raise InputError(f"cannot write to {run_dir}: {error.strerror or error}; give another folder with --out") from error
+    theirs = _read_json(file, {})
+    differences = [
+        f"{key} is {theirs.get(key)!r} there and {mine.get(key)!r} here" for key in {**theirs, **mine} if theirs.get(key) != mine.get(key)
+    ]
+    if differences:
+        raise InputError(
+            f"{run_dir} holds a run of other settings ({differences[0]}{', ...' if len(differences) > 1 else ''}); "
+            "give another folder with --out, or move that one away"
+        )
+
+
+def _groups(settings: DemoSettings, run_dir: Path) -> list[Group]:
+    people = settings.training_people + settings.unseen_people
+    clips = stages.real_clips(settings)
+    steps = settings.meta_iterations * settings.steps
+    scored = settings.unseen_people + len(settings.scored_clips)
+
+    def stage(name: str, run: Any, ticks: int, *extra: Any) -> Stage:
+        return Stage(name, run, (settings, run_dir, *extra), ticks)
+
+    return [
+        [(stage("draw people", stages.draw_people, people), [run_dir / "people.safetensors"])],
+        [
+            (stage("pretrain", stages.pretrain, settings.pretrain_steps), [run_dir / "pretrained.safetensors"]),
+            (
+                stage("find the person in real clips", stages.prepare_real, settings.real_frames * len(clips)),
+                [run_dir / "clips" / name / "manifest.json" for name in clips],
+            ),
+        ],
+        [
+            (stage("pretrain further (the fair baseline)", stages.pretrain_further, steps), [run_dir / "equal-steps.safetensors"]),
+            (stage("meta-train (MetaPix)", stages.meta_train, steps), [run_dir / "theta.safetensors"]),
+        ],
+        [
+            (stage("score nearest frame", scoring.score_nearest, 1), [scoring.scores_file(run_dir, "nearest-frame")]),
+            *(
+                (stage(f"personalise and score {init}", scoring.score_start, scored, init), [scoring.scores_file(run_dir, init)])
+                for init in scoring.STARTS
+            ),
+        ],
+        [(stage("retarget the real person", retarget_video, settings.real_frames), [run_dir / "retarget.mp4"])],
+    ]
+
+
+def _people(settings: DemoSettings) -> list[dict[str, str]]:
+    roles: dict[str, list[str]] = {}
+    for name in stages.real_clips(settings):
+        is_role = {"the person who is retargeted": settings.target, "the driver, whose moves are used": settings.driver}
+        roles[name] = [role for role, clip in is_role.items() if clip == name]
+        if name in settings.scored_clips:
+            roles[name].append("scored in the table")
+    return [
+        {"name": f"{settings.training_people} drawn people", "kind": "drawn", "role": "trained on"},
+        {"name": f"{settings.unseen_people} other drawn people", "kind": "drawn", "role": "unseen in training; scored in the table"},
+        *({"name": name, "kind": "real", "role": f"unseen in training; {'; '.join(role)}"} for name, role in roles.items()),
+    ]
+
+
+def _describe_video(settings: DemoSettings) -> dict[str, str]:
+    return {
+        "title": "A real person, someone else's moves",
+        "file": "retarget.mp4",
+        "caption": f"Left: the {settings.shots} frames of the person ({settings.target}) that the network saw. Middle: the driving video "
+        f"({settings.driver}). Right: MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size}.",
+    }
+
+
+def _read_json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
+    if not path.exists():
+        return default
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); delete it and run again") from error
+    return content

@@ -1,0 +1,82 @@
+"""Clips as what gan_meta plays on: batches of pose and picture, few-shot tasks, and the protocol's choice of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gan_meta import Batch
+from metapix.data.clip import Clip
+from metapix.errors import InputError
+from metapix.pose_input import joint_heatmaps, to_unit
+
+TRAIN_SHARE = 0.85
+"""The first part of each test video is for personalisation, the rest for scores (the paper's section 4.1)."""
+
+
+class ClipSamples:
+    """The frames of clips as samples ``{"pose": (18, S, S) heatmaps, "image": (3, S, S) in [-1, 1]}``, made when asked for.
+
+    Raises:
+        ValueError: when there is no clip, or clips differ in size.
+    """
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        sizes = {clip.size for clip in clips}
+        if len(sizes) != 1:
+            raise ValueError(f"clips must be one or more, all of one size; got sizes {sorted(sizes)}")
+        self.size = sizes.pop()
+        self.frames = torch.cat([clip.frames for clip in clips])
+        self.joints = torch.cat([clip.joints for clip in clips])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The samples at these indices."""
+        index = torch.as_tensor(list(indices), dtype=torch.long)
+        return {"pose": joint_heatmaps(self.joints[index], self.size), "image": to_unit(self.frames[index])}
+
+
+def split(clip: Clip, share: float = TRAIN_SHARE) -> tuple[Clip, Clip]:
+    """The clip's first part, to learn from, and its last part, to be scored on.
+
+    Raises:
+        InputError: when the clip is too short to have both.
+    """
+    border = int(len(clip) * share)
+    if border < 1 or border >= len(clip):
+        raise InputError(f"clip {clip.name!r} has {len(clip)} frames; it takes at least 2 to learn from one part and score the other")
+    return clip.select(slice(0, border)), clip.select(slice(border, None))
+
+
+def evenly_spaced(clip: Clip, shots: int) -> Clip:
+    """K frames evenly spaced over a clip, the first at its start.
+
+    Raises:
+        InputError: when the clip has fewer frames than that.
+    """
+    if not 1 <= shots <= len(clip):
+        raise InputError(f"{shots} frames were asked for, but clip {clip.name!r} has {len(clip)} to choose from; ask for 1 to {len(clip)}")
+    return clip.select([number * len(clip) // shots for number in range(shots)])
+
+
+def nearest_frames(shots: Clip, joints: Tensor) -> Tensor:
+    """For each pose the number of the shot whose pose is nearest, in joints centred on their mean, seen joints only.
+
+    Args:
+        shots: the K frames.
+        joints: (N, 18, 3), in the shots' pixels.
+
+    Returns:
+        (N,) long.
+    """
+    seen = (joints[:, None, :, 2] > 0) & (shots.joints[None, :, :, 2] > 0)
+    weight = seen.to(torch.float32).unsqueeze(-1)
+    count = weight.sum(dim=2, keepdim=True).clamp(min=1)
+    difference = (joints[:, None, :, :2] - shots.joints[None, :, :, :2]) * weight
+    centred = (difference - difference.sum(dim=2, keepdim=True) / count) * weight
+    mean = centred.square().sum(dim=(2, 3)) / count.squeeze(-1).squeeze(-1)
+    return mean.masked_fill(weight.sum(dim=(2, 3)) == 0, float("inf")).argmin(dim=1)

@@ -1,0 +1,40 @@
+"""gan-meta: meta-learning for GANs. A task goes in, a game of two players is played, and each algorithm decides how the start moves."""
+
+from gan_meta import algorithms, losses, metrics, models
+from gan_meta.adaptation import adapt
+from gan_meta.algorithms import MetaAlgorithm, MetaGradient
+from gan_meta.checkpoint import CheckpointError, load_pair, save_pair
+from gan_meta.game import NonFiniteLossError
+from gan_meta.inner import InnerLoop
+from gan_meta.objective import Batch, Losses, Objective
+from gan_meta.pair import GANPair
+from gan_meta.pretraining import pretrain
+from gan_meta.tasks import BatchSource, FewShotTasks, FixedTasks, Task, TaskSource
+from gan_meta.trainer import MetaTrainer
+
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "CheckpointError",
+    "FewShotTasks",
+    "FixedTasks",
+    "GANPair",
+    "InnerLoop",
+    "Losses",
+    "MetaAlgorithm",
+    "MetaGradient",
+    "MetaTrainer",
+    "NonFiniteLossError",
+    "Objective",
+    "Task",
+    "TaskSource",
+    "adapt",
+    "algorithms",
+    "load_pair",
+    "losses",
+    "metrics",
+    "models",
+    "pretrain",
+    "save_pair",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,72 @@
+"""What every algorithm is: a function from (theta, task) to a direction in which theta moves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from gan_meta.inner import InnerLoop
+from gan_meta.objective import Objective
+from gan_meta.pair import GANPair
+from gan_meta.roles import is_learned, resolve_roles
+from gan_meta.tasks import Task
+
+
+@dataclass(frozen=True)
+class MetaGradient:
+    """The direction that one task gives theta.
+
+    Attributes:
+        grads: {parameter name: descent direction}: an optimiser *subtracts* it. Parameters whose start stays are left out.
+        logs: the losses of the game by name.
+        buffers: {buffer name: descent direction} for floating-point buffers (they move by the same rule) and the
+            adapted value for integer ones (they are taken).
+    """
+
+    grads: dict[str, Tensor]
+    logs: Mapping[str, float] = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+
+
+class MetaAlgorithm(ABC):
+    """A meta-learning algorithm. Subclass it, write ``meta_gradient``, and register it by name.
+
+    Args:
+        objective: what each player minimises.
+        inner: the options of the game.
+    """
+
+    def __init__(self, *, objective: Objective, inner: InnerLoop) -> None:
+        if not isinstance(objective, Objective):
+            raise TypeError(f"objective must be a gan_meta.Objective, got {type(objective).__name__}")
+        if not isinstance(inner, InnerLoop):
+            raise TypeError(f"inner must be a gan_meta.InnerLoop, got {type(inner).__name__}")
+        self.objective = objective
+        self.inner = inner
+
+    @abstractmethod
+    def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
+        """The direction of one task at theta = ``pair``, which stays untouched, bit for bit."""
+
+
+def learned_names(pair: GANPair, inner: InnerLoop) -> list[str]:
+    """The names of the parameters whose start is learned across tasks."""
+    return [name for name, role in resolve_roles(pair, inner.all_roles).items() if is_learned(role)]
+
+
+def displacement(theta: GANPair, phi: GANPair, names: list[str]) -> dict[str, Tensor]:
+    """theta - phi for these parameters."""
+    start, end = dict(theta.named_parameters()), dict(phi.named_parameters())
+    return {name: start[name].detach() - end[name].detach() for name in names}
+
+
+def buffer_displacement(theta: GANPair, phi: GANPair) -> dict[str, Tensor]:
+    """theta - phi for floating-point buffers, phi for the others."""
+    end = dict(phi.named_buffers())
+    return {
+        name: buffer.detach() - end[name].detach() if buffer.is_floating_point() else end[name].detach().clone()
+        for name, buffer in theta.named_buffers()
+    }

@@ -1,0 +1,167 @@
+"""The one on-disk format: a safetensors file whose header holds a JSON document; written atomically, never pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gan_meta.pair import GANPair
+
+FORMAT = "gan-meta"
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used as what was asked for; the message says which file, why, and what to do."""
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON document into one file; an earlier file stays whole until the new one is complete.
+
+    Raises:
+        OSError: when the folder cannot be written or the disk is full; nothing is left behind then.
+    """
+    path = Path(path)
+    # One owner an entry: safetensors refuses tensors that share memory, and a later in-place step must not reach the file.
+    own = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(own, temporary, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"could not write {path}: {error}") from error
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save_tensors` wrote.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        CheckpointError: when it is not a safetensors file, was not written here, or is of a later version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by gan-meta: its header has no {FORMAT!r} entry")
+    if int(metadata["version"]) > VERSION:
+        raise CheckpointError(f"{path} has format version {metadata['version']}, this release reads up to {VERSION}; upgrade gan-meta")
+    return tensors, json.loads(metadata["document"])
+
+
+def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Save a pair's weights with its model name and arguments, so that :func:`load_pair` can build it again.
+
+    Args:
+        facts: further JSON-able facts to keep in the file, for example how the weights were trained.
+
+    Raises:
+        OSError: when the file cannot be written.
+        TypeError: when the model's arguments or the facts cannot be put into JSON.
+    """
+    document = {"model": pair.model_name, "arguments": pair.model_arguments, "facts": dict(facts or {})}
+    save_tensors(path, pair.state_dict(), document)
+
+
+def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
+    """The pair that :func:`save_pair` saved.
+
+    Args:
+        into: a pair of the same architecture to load the weights into and return; needed for a pair that was made by hand
+            rather than by ``gan_meta.models.create``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        CheckpointError: when the file is none of ours, names no model while ``into`` is missing, or does not fit.
+    """
+    tensors, document = load_tensors(path)
+    if "arguments" not in document:
+        raise CheckpointError(f"{path} holds no pair; it may be a training checkpoint")
+    pair = into
+    if pair is None:
+        if document["model"] is None:
+            raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
+        from gan_meta import models  # models are only needed, and imported, when one has to be built
+
+        pair = models.create(document["model"], **document["arguments"])
+    expected = pair.state_dict()
+    problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
+    problems += [f"unexpected {name}" for name in tensors.keys() - expected.keys()]
+    problems += [
+        f"{name} is {tuple(tensors[name].shape)} in the file and {tuple(expected[name].shape)} in the pair"
+        for name in expected.keys() & tensors.keys()
+        if expected[name].shape != tensors[name].shape
+    ]
+    if problems:
+        raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
+    pair.load_state_dict(tensors)
+    return pair
+
+
+def pair_facts(path: str | Path) -> dict[str, Any]:
+    """The JSON document of a saved pair: its model, arguments and facts."""
+    return load_tensors(path)[1]
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as named tensors and a JSON document."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{prefix}{index}.{name}"] = value
+            else:
+                plain.setdefault(str(index), {})[name] = value
+    return tensors, {"plain": plain, "groups": state["param_groups"]}
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Put back what :func:`pack_optimizer` took."""
+    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["plain"].items()}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            index, entry = name[len(prefix) :].split(".", 1)
+            state.setdefault(int(index), {})[entry] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
+
+
+def refuse_other_settings(path: str | Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Refuse to resume with settings that differ from the checkpoint's.
+
+    Raises:
+        CheckpointError: with each difference.
+    """
+    current = json.loads(json.dumps(current))
+    differences = [
+        f"{name}: {saved.get(name, 'absent')!r} there, {current.get(name, 'absent')!r} here"
+        for name in sorted(saved.keys() | current.keys())
+        if saved.get(name) != current.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path} is a checkpoint of other settings ({'; '.join(differences)}); use another run folder, or resume=False to start anew"
+        )

@@ -1,0 +1,86 @@
+"""pix2pixHD: its networks, its objective, published weights, and the builder for the registry.
+
+Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import os
+
+from torch import nn
+
+from gan_meta.models import register
+from gan_meta.models.pix2pixhd_networks import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from gan_meta.models.pix2pixhd_objective import Pix2PixHDObjective
+from gan_meta.models.weights import StateDict, load_strictly, read_state_dict
+from gan_meta.naming import unknown_name
+from gan_meta.pair import GANPair
+
+__all__ = [
+    "GlobalGenerator",
+    "LocalEnhancer",
+    "MultiscaleDiscriminator",
+    "Pix2PixHDObjective",
+    "build_pix2pixhd",
+    "load_official_weights",
+]
+
+GENERATORS = ("global", "local")
+
+
+@register("pix2pixhd")
+def build_pix2pixhd(
+    pose_channels: int = 18,
+    image_channels: int = 3,
+    base_channels: int = 64,
+    n_downsample: int = 4,
+    n_blocks: int = 9,
+    generator: str = "global",
+    n_enhancers: int = 1,
+    n_local_blocks: int = 3,
+    discriminator_channels: int = 64,
+    n_layers: int = 3,
+    n_scales: int = 2,
+    upsampling: str = "transpose",
+) -> GANPair:
+    """A pix2pixHD pair: poses in, images out, judged together.
+
+    Args:
+        pose_channels, image_channels: of the condition and of the image.
+        base_channels, n_downsample, n_blocks: of :class:`GlobalGenerator`, or of :class:`LocalEnhancer`, whose published
+            ``base_channels`` is 32.
+        generator: ``"global"`` or ``"local"`` (the enhancer).
+        n_enhancers, n_local_blocks: of the enhancer; unused by the global generator.
+        discriminator_channels, n_layers, n_scales: of :class:`MultiscaleDiscriminator`.
+        upsampling: of the global generator; the enhancer knows only ``"transpose"``.
+
+    Raises:
+        ValueError: for an unknown ``generator`` or ``upsampling``, or ``"resize"`` with the enhancer.
+    """
+    if generator not in GENERATORS:
+        raise ValueError(unknown_name("generator", generator, GENERATORS))
+    if generator == "global":
+        network: nn.Module = GlobalGenerator(pose_channels, image_channels, base_channels, n_downsample, n_blocks, upsampling=upsampling)
+    elif upsampling == "transpose":
+        network = LocalEnhancer(pose_channels, image_channels, base_channels, n_downsample, n_blocks, n_enhancers, n_local_blocks)
+    else:
+        raise ValueError(f"upsampling={upsampling!r} works with generator='global' only; generator='local' needs upsampling='transpose'")
+    discriminator = MultiscaleDiscriminator(pose_channels + image_channels, discriminator_channels, n_layers, n_scales)
+    return GANPair(network, discriminator)
+
+
+def load_official_weights(module: nn.Module, state_dict: StateDict | str | os.PathLike[str]) -> None:
+    """Load a published checkpoint (``latest_net_G.pth``, ``latest_net_D.pth``) into one of the networks above.
+
+    Args:
+        module: built with the arguments the checkpoint was trained with.
+        state_dict: the published state dict, or the path of a ``.pth`` or ``.safetensors`` file that holds it.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is not a plain state dict, or does not fit: the message names the missing, unexpected and
+            mis-shaped keys, and nothing is loaded.
+    """
+    if isinstance(state_dict, str | os.PathLike):
+        state_dict = read_state_dict(state_dict)
+    load_strictly(module, state_dict)

@@ -1,0 +1,69 @@
+"""Weights of other people's models: reading a file without pickle, and loading it strictly, with errors that name the keys."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+StateDict = Mapping[str, Tensor]
+
+_NAMED = 5  # how many keys of a kind a message lists
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """A plain state dict from a ``.safetensors`` file or a torch file (``.pth``, ``.pt``), on the CPU.
+
+    Torch files are read with ``weights_only=True``: a file that holds anything but tensors is refused, not executed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is damaged or is not a plain state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors and was not loaded; save the network's state_dict() itself: {error}"
+        ) from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError(f"{path} is not a plain state dict (parameter name to tensor); save the network's state_dict() itself")
+    return dict(loaded)
+
+
+def load_strictly(module: nn.Module, state_dict: StateDict) -> None:
+    """Copy a state dict into a module: every key must be there, none may be left over, all shapes must agree.
+
+    Nothing is copied unless everything fits.
+
+    Raises:
+        ValueError: naming the missing, unexpected and mis-shaped keys.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state_dict]
+    unexpected = [key for key in state_dict if key not in own]
+    misshaped = [
+        f"{key} is {tuple(state_dict[key].shape)}, should be {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in state_dict and state_dict[key].shape != tensor.shape
+    ]
+    problems = [
+        f"{kind} ({len(keys)}): {', '.join(keys[:_NAMED])}{', ...' if len(keys) > _NAMED else ''}"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+        if keys
+    ]
+    if problems:
+        raise ValueError(
+            f"the weights do not fit this {type(module).__name__}; build it with the arguments the weights were trained with. "
+            + "; ".join(problems)
+        )
+    module.load_state_dict(state_dict)

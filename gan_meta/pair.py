@@ -1,0 +1,73 @@
+"""GANPair: a generator and, if there is one, its discriminator, as one module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+PLAYERS = ("generator", "discriminator")
+
+
+class GANPair(nn.Module):
+    """The two players of an adversarial game, held by one module.
+
+    Parameter names start with ``generator.`` or ``discriminator.``; roles and
+    meta-gradients speak of parameters by these names.
+
+    Args:
+        generator: any module; its inputs are the objective's business.
+        discriminator: any module, or ``None`` for a generator that is trained alone.
+
+    Raises:
+        TypeError: when a player is not an ``nn.Module``.
+        ValueError: when both players are one module or share parameters, since the engine
+            must know which player a parameter belongs to.
+
+    Attributes:
+        model_name, model_arguments: how the registry built this pair (``gan_meta.models.create``),
+            or ``None`` and ``{}`` for a pair made by hand. They are what lets a file of weights be
+            turned into a pair again.
+    """
+
+    model_name: str | None
+    model_arguments: dict[str, Any]
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module | None = None) -> None:
+        super().__init__()
+        if not isinstance(generator, nn.Module):
+            raise TypeError(f"generator must be an nn.Module, got {type(generator).__name__}")
+        if discriminator is not None and not isinstance(discriminator, nn.Module):
+            raise TypeError(f"discriminator must be an nn.Module or None, got {type(discriminator).__name__}")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.model_name = None
+        self.model_arguments = {}
+        if discriminator is not None:
+            shared = {id(p) for p in generator.parameters()} & {id(p) for p in discriminator.parameters()}
+            if shared:
+                raise ValueError(
+                    f"generator and discriminator share {len(shared)} parameter(s); each parameter must belong to one "
+                    "player, so build the two from separate modules"
+                )
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players that exist: ``("generator",)`` or both."""
+        return PLAYERS if self.discriminator is not None else PLAYERS[:1]
+
+    def player_parameters(self, player: str) -> Iterator[tuple[str, nn.Parameter]]:
+        """The (name, parameter) pairs of one player, names as in ``named_parameters()``."""
+        module = getattr(self, player)
+        if module is not None:
+            yield from module.named_parameters(prefix=player)
+
+    def forward(self, *inputs: Any, **named_inputs: Any) -> Any:
+        """What the generator makes of the inputs."""
+        return self.generator(*inputs, **named_inputs)
+
+    def clone(self) -> GANPair:
+        """A deep copy that shares nothing with this pair."""
+        return copy.deepcopy(self)

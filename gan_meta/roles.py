@@ -1,0 +1,51 @@
+"""Roles: which weights adapt inside a task, and whose start is learned across tasks."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Mapping
+
+from gan_meta.pair import GANPair
+
+ROLES: dict[str, tuple[bool, bool]] = {
+    "meta": (True, True),
+    "local": (True, False),
+    "shared": (False, True),
+    "frozen": (False, False),
+}
+"""Role name: (adapts inside a task, its start is learned across tasks)."""
+
+
+def resolve_roles(pair: GANPair, roles: Mapping[str, str]) -> dict[str, str]:
+    """Each parameter's role, by name, in the order of ``pair.named_parameters()``.
+
+    Args:
+        roles: {glob over parameter names: role}; a later entry overrides an earlier one; what none matches is ``"meta"``.
+            A parameter that does not require a gradient is ``"frozen"`` whatever the globs say.
+
+    Raises:
+        ValueError: for a glob that matches no parameter (with the nearest names).
+    """
+    names = [name for name, _ in pair.named_parameters()]
+    resolved = dict.fromkeys(names, "meta")
+    for glob, role in roles.items():
+        matched = fnmatch.filter(names, glob)
+        if not matched:
+            nearest = difflib.get_close_matches(glob, names, n=3, cutoff=0.3) or names[:3]
+            raise ValueError(f"role pattern {glob!r} matches no parameter; nearest names: {', '.join(nearest)}")
+        resolved.update(dict.fromkeys(matched, role))
+    for name, parameter in pair.named_parameters():
+        if not parameter.requires_grad:
+            resolved[name] = "frozen"
+    return resolved
+
+
+def adapts(role: str) -> bool:
+    """Whether weights of this role move inside a task."""
+    return ROLES[role][0]
+
+
+def is_learned(role: str) -> bool:
+    """Whether the start of weights of this role is learned across tasks."""
+    return ROLES[role][1]

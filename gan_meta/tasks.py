@@ -1,0 +1,152 @@
+"""Task and TaskSource: what a game is played on, and where games come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from gan_meta.objective import Batch
+from gan_meta.seeds import derive_seed
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """Samples too many, or too costly, to hold as tensors: batches are made when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The samples at these indices, in this order, stacked; an index may occur more than once."""
+
+
+Samples = Batch | BatchSource | Sequence[Batch]
+"""Samples in any of three forms: a dict of tensors, a :class:`BatchSource`, or a map-style dataset of single-sample dicts."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One few-shot problem.
+
+    Attributes:
+        support: what the game may learn from.
+        query: held-out samples that algorithms with a query gradient look at; ``None`` where there are none.
+        name: for logs and messages.
+    """
+
+    support: Samples
+    query: Samples | None = None
+    name: str = ""
+
+
+@runtime_checkable
+class TaskSource(Protocol):
+    """Where tasks come from."""
+
+    def sample(self, seed: int) -> Task:
+        """The task of this seed: the same seed must give the same task."""
+
+
+class FewShotTasks:
+    """Draws a subject, then K of its samples without replacement: the paper's tasks (section 3, algorithm 1).
+
+    Args:
+        subjects: one entry a subject (a video, a font, a class): its samples in any form of :data:`Samples`.
+        shots: K, the number of support samples.
+        queries: how many further samples of the same subject make the query; 0 for none.
+        names: the subjects' names; their numbers by default.
+
+    Raises:
+        ValueError: when there is no subject, ``shots`` is below 1, or a subject has fewer than ``shots + queries`` samples.
+    """
+
+    def __init__(self, subjects: Sequence[Samples], shots: int, queries: int = 0, names: Sequence[str] | None = None) -> None:
+        self.names = tuple(names) if names is not None else tuple(str(number) for number in range(len(subjects)))
+        if not subjects:
+            raise ValueError("no subjects: tasks need at least one subject to draw from")
+        if len(self.names) != len(subjects):
+            raise ValueError(f"{len(subjects)} subjects but {len(self.names)} names")
+        if shots < 1 or queries < 0:
+            raise ValueError(f"shots must be at least 1 and queries at least 0, got shots={shots} and queries={queries}")
+        for name, subject in zip(self.names, subjects, strict=True):
+            if count_samples(subject) < shots + queries:
+                raise ValueError(
+                    f"subject {name!r} has {count_samples(subject)} samples, fewer than shots + queries = {shots + queries}; "
+                    "ask for fewer shots or leave the subject out"
+                )
+        self.subjects = list(subjects)
+        self.shots = shots
+        self.queries = queries
+
+    def sample(self, seed: int) -> Task:
+        """A subject and its K samples, uniformly at random; the query shares no sample with the support."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "few-shot"))
+        subject = int(torch.randint(len(self.subjects), (), generator=generator))
+        samples = self.subjects[subject]
+        picked = torch.randperm(count_samples(samples), generator=generator)[: self.shots + self.queries].tolist()
+        query = take(samples, picked[self.shots :]) if self.queries else None
+        return Task(take(samples, picked[: self.shots]), query, self.names[subject])
+
+
+class FixedTasks:
+    """A list of tasks, drawn uniformly at random.
+
+    Raises:
+        ValueError: when the list is empty.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            raise ValueError("no tasks: the list is empty")
+        self.tasks = list(tasks)
+
+    def sample(self, seed: int) -> Task:
+        """One of the tasks."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "fixed"))
+        return self.tasks[int(torch.randint(len(self.tasks), (), generator=generator))]
+
+
+def count_samples(samples: Samples) -> int:
+    """How many samples there are.
+
+    Raises:
+        ValueError: for an empty dict, a tensor without a sample dimension, or keys that disagree on the number of samples.
+        TypeError: for something that is none of the forms of :data:`Samples`.
+    """
+    if isinstance(samples, Mapping):
+        if not samples:
+            raise ValueError("the batch is an empty dict; it needs at least one named tensor")
+        sizes = {name: _first_dimension(name, tensor) for name, tensor in samples.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"the batch's keys disagree on the number of samples: {sizes}")
+        return next(iter(sizes.values()))
+    if not hasattr(samples, "__len__"):
+        raise TypeError(f"samples must be a dict of tensors, a BatchSource or a map-style dataset, got {type(samples).__name__}")
+    return len(samples)
+
+
+def take(samples: Samples, indices: Sequence[int]) -> Batch:
+    """The samples at these indices, in this order, as one batch.
+
+    Raises:
+        TypeError: when a dataset's items are not dicts of tensors.
+    """
+    if isinstance(samples, Mapping):
+        first = next(iter(samples.values()))
+        index = torch.as_tensor(indices, dtype=torch.long, device=first.device)
+        return {name: tensor.index_select(0, index.to(tensor.device)) for name, tensor in samples.items()}
+    if isinstance(samples, BatchSource):
+        return samples.batch(indices)
+    items: list[Any] = [samples[index] for index in indices]
+    if not isinstance(items[0], Mapping):
+        raise TypeError(f"a dataset's items must be dicts of tensors (one sample each), got {type(items[0]).__name__}")
+    return {name: torch.stack([torch.as_tensor(item[name]) for item in items]) for name in items[0]}
+
+
+def _first_dimension(name: str, tensor: Tensor) -> int:
+    if not isinstance(tensor, Tensor) or tensor.ndim == 0:
+        raise ValueError(f"batch key {name!r} must be a tensor whose first dimension counts the samples")
+    return tensor.shape[0]
