@@ -34,7 +34,8 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file saved
     tensors, document = load_tensors(file)
     weights = sum(tensor.numel() for tensor in tensors.values())
     console = Console()
-    console.print(f"{file}: {len(tensors)} tensors, {weights:,} values, {file.stat().st_size / 1e6:.1f} MB")
+    facts = f"{file}: {len(tensors)} tensors, {weights:,} values, {file.stat().st_size / 1e6:.1f} MB"
+    console.print(facts, markup=False, soft_wrap=True)
     console.print_json(json.dumps(document))
 
 

@@ -22,7 +22,7 @@ _PERSON = 48  # of 255: from here on a pixel may show the person
 def person_pixels(clip: Clip) -> Mask:
     """(N, S, S): pixels that may show the person: the mask, or a body drawn around the joints, widened by 2% of the side."""
     masks = body_masks(clip.joints, clip.size) if clip.masks is None else clip.masks
-    radius = max(1, round(_DILATION * clip.size))
+    radius = max(2, round(_DILATION * clip.size))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.stack([cv2.dilate((mask >= _PERSON).astype(np.uint8), disc) > 0 for mask in masks[:, 0].cpu().numpy()])
 

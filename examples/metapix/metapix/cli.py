@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.logging import RichHandler
 
-from gan_meta import CheckpointError, NonFiniteLossError
 from metapix.errors import InputError
 
 app = typer.Typer(
@@ -20,8 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
 RunFolder = Annotated[Path, typer.Option("--out", help="Where results go; a second run reuses what is there.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same result.")]
 
 
 @app.callback()
@@ -52,14 +56,15 @@ def prepare(
     max_frames: Annotated[int | None, typer.Option(min=2, help="Look at no more frames than this.")] = None,
 ) -> None:
     """Find the person in each video and cut out square frames with poses and masks."""
+    _check_videos(videos)
+    from rich.markup import escape
     from rich.progress import Progress
 
     from metapix.data.prepare import prepare_clip
 
-    _make_folder(out)
-    with Progress() as progress:
+    with _folder(out), Progress() as progress:
         for video in videos:
-            bar = progress.add_task(video.name, total=None)
+            bar = progress.add_task(escape(video.name), total=None)
             clip = prepare_clip(
                 video,
                 out / video.stem,
@@ -69,7 +74,8 @@ def prepare(
                 max_frames=max_frames,
                 progress=lambda done, total, bar=bar: progress.update(bar, completed=done, total=total),  # type: ignore[misc]
             )
-            progress.console.print(f"{out / video.stem}: {len(clip)} frames of {size} x {size} pixels")
+            done = f"{out / video.stem}: {len(clip)} frames of {size} x {size} pixels"
+            progress.console.print(done, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -80,21 +86,55 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
-def _make_folder(path: Path) -> None:
+def _check_videos(videos: list[Path]) -> None:
+    """Before minutes of work on the first, see that all are there and that none would overwrite another's clip."""
+    clips: dict[str, Path] = {}
+    for video in videos:
+        if not video.is_file():
+            raise InputError(f"there is no video file {video}")
+        if video.stem in clips:
+            raise InputError(f"{clips[video.stem]} and {video} would both become the clip {video.stem!r}; prepare them into two folders")
+        clips[video.stem] = video
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """A folder to write into; one that was not there before goes again when nothing came into it."""
+    new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one with --out") from error
+    try:
+        yield
+    finally:
+        if new and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _for_people() -> tuple[type[Exception], ...]:
+    """Errors whose message says all that a person needs; looked up when there is one, so that --help need not wait for torch."""
+    from gan_meta import CheckpointError, NonFiniteLossError
+
+    return InputError, CheckpointError, NonFiniteLossError, OSError
+
+
+def _interrupted() -> NoReturn:
+    sys.stderr.write("metapix: interrupted; finished stages are kept, run the same command again to go on\n")
+    raise SystemExit(_INTERRUPTED)
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for input that cannot be used."""
+    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C."""
     try:
         app()
-    except (InputError, CheckpointError, NonFiniteLossError, OSError) as error:
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
+            _interrupted()
+        raise
+    except _for_people() as error:
         message = " ".join(str(error).split())
         sys.stderr.write(f"metapix: {message}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("metapix: interrupted; finished stages are kept, run the same command again to go on\n")
-        raise SystemExit(130) from None

@@ -13,6 +13,7 @@ import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.personalize import generate, personalize
 from metapix.pose_input import person_discs, to_bytes, to_unit
+from metapix.puppet import Puppet
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 Row = dict[str, Any]
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 SCORES = ("ssim", "psnr", "mse", "temporal_std", "person_psnr")
 
 
-def score_clip(generated: Tensor, truth: Clip) -> dict[str, float | int | str]:
+def score_clip(generated: Tensor, truth: Clip) -> dict[str, Any]:
     """Scores of one clip: per frame, then averaged over frames.
 
     Args:
@@ -64,21 +65,49 @@ def evaluate_start(
     shots: int,
     *,
     seed: int = 0,
+    curve: Sequence[int] = (),
     on_clip: Callable[[Clip, gm.GANPair, Tensor], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Personalise a start to K frames of each clip's first 85% and score it on the rest.
 
     Args:
+        curve: numbers of steps at which to take the mean PSNR on the scored frames while the start adapts; each clip's scores
+            then have ``"psnr_curve"``, in this order.
         on_clip: called with (clip, the adapted pair, the generated frames) after each clip.
     """
     videos = []
     for clip in clips:
         first, rest = split(clip)
-        adapted = personalize(start, evenly_spaced(first, shots), objective, inner, seed)
+        by_step = {0: mean_psnr(start, rest)} if 0 in curve else {}
+
+        def take(
+            step: int, pair: gm.GANPair, _losses: Mapping[str, Tensor], rest: Clip = rest, by_step: dict[int, float] = by_step
+        ) -> None:
+            if step in curve:
+                by_step[step] = mean_psnr(pair, rest)
+
+        adapted = personalize(start, evenly_spaced(first, shots), objective, inner, seed, take)
         generated = torch.cat(list(generate(adapted, rest.joints, rest.size)))
         videos.append(score_clip(generated, rest))
+        if curve:
+            videos[-1]["psnr_curve"] = [by_step[step] for step in curve]
         if on_clip is not None:
             on_clip(clip, adapted, generated)
+    return videos
+
+
+def mean_psnr(pair: gm.GANPair, clip: Clip) -> float:
+    """PSNR of the generated frames against the clip's own, averaged over frames."""
+    generated = torch.cat(list(generate(pair, clip.joints, clip.size)))
+    return float(gm.metrics.image_metrics(to_unit(to_bytes(generated)), to_unit(clip.frames))["psnr"].mean())
+
+
+def evaluate_puppet(clips: Sequence[Clip], shots: int) -> list[dict[str, Any]]:
+    """Score the puppet: the person's limbs from the K frames moved to each pose, over the empty room; it learns nothing either."""
+    videos = []
+    for clip in clips:
+        first, rest = split(clip)
+        videos.append(score_clip(Puppet(evenly_spaced(first, shots)).render(rest.joints, rest.boxes).image, rest))
     return videos
 
 

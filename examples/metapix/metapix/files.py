@@ -1,14 +1,20 @@
-"""Whole files or none: text and pictures are written beside their place and then moved into it."""
+"""Whole files or none: text and pictures are written beside their place and then moved into it; and JSON read in words."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from torch import Tensor
+
+from metapix.errors import InputError
+
+T = TypeVar("T")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -31,6 +37,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode())
+
+
+def read_json(path: Path, kind: type[T], advice: str = "delete it and run again") -> T:
+    """What a JSON file holds, a dict or a list as ``kind`` says.
+
+    Raises:
+        InputError: when it is not JSON or of another kind; the message ends with the advice.
+        OSError: when it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); {advice}") from error
+    if not isinstance(content, kind):
+        raise InputError(f"{path} is damaged (a {kind.__name__} belongs there, it holds a {type(content).__name__}); {advice}")
+    return content
 
 
 def write_picture(path: Path, picture: Tensor) -> None:

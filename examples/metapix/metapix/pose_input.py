@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metapix.skeleton import BONES, MIRROR
+from metapix.skeleton import BONES, MIRROR, N_JOINTS
 
 HEATMAP_SIGMA = 1 / 40
 """Standard deviation of a joint's blob as a share of the picture's side."""
@@ -44,22 +44,23 @@ def person_discs(joints: Tensor, size: int, radius: float = PERSON_RADIUS) -> Te
     Returns:
         (N, 1, size, size) float32, 1 on the person and 0 elsewhere; bones with an unseen end are left out.
     """
-    ends = torch.tensor(BONES, device=joints.device)
-    start, end = joints[:, ends[:, 0]], joints[:, ends[:, 1]]
     grid = torch.arange(size, dtype=torch.float32, device=joints.device)
-    points = torch.stack(torch.meshgrid(grid, grid, indexing="xy"), dim=-1).reshape(1, 1, -1, 2)
-    origin, along = start[..., None, :2], (end - start)[..., None, :2]
-    share = ((points - origin) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-6)
-    distance = (points - origin - share.clamp(0, 1).unsqueeze(-1) * along).norm(dim=-1)
-    seen = (start[..., 2] > 0) & (end[..., 2] > 0)
-    nearest: Tensor = distance.masked_fill(~seen.unsqueeze(-1), float("inf")).amin(dim=1)
-    return (nearest <= radius * size).to(torch.float32).reshape(-1, 1, size, size)
+    points = torch.stack(torch.meshgrid(grid, grid, indexing="xy"), dim=-1).reshape(-1, 2)
+    region = torch.zeros(len(joints), size * size, dtype=torch.bool, device=joints.device)
+    for first, second in BONES:  # a bone at a time: all at once would hold 17 pictures of points for every frame
+        start, end = joints[:, first, None], joints[:, second, None]
+        origin, along = start[..., :2], (end - start)[..., :2]
+        share = ((points - origin) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-6)
+        distance = (points - origin - share.clamp(0, 1).unsqueeze(-1) * along).norm(dim=-1)
+        region |= (distance <= radius * size) & (start[..., 2] > 0) & (end[..., 2] > 0)
+    return region.to(torch.float32).reshape(-1, 1, size, size)
 
 
 def flip(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The mirrored batch: every picture turned over, and left and right joints swapped in ``"pose"``."""
+    """The mirrored batch: every picture turned over, and left and right joints swapped among the first 18 channels of ``"pose"``."""
     mirrored = {name: tensor.flip(-1) for name, tensor in batch.items()}
-    mirrored["pose"] = mirrored["pose"][:, list(MIRROR)]
+    channels = [*MIRROR, *range(N_JOINTS, mirrored["pose"].shape[1])]
+    mirrored["pose"] = mirrored["pose"][:, channels]
     return mirrored
 
 

@@ -61,6 +61,7 @@ def _hip_column(joints: Tensor) -> Tensor:
 
 
 def _floor(joints: Tensor) -> Tensor:
-    """Where the lower foot stands, in the median frame."""
+    """Where the lower foot stands, in the median of the frames that show one."""
     ankles = joints[:, [INDEX["right_ankle"], INDEX["left_ankle"]]]
-    return ankles[..., 1].masked_fill(ankles[..., 2] == 0, -torch.inf).amax(dim=1).median()
+    lower = ankles[..., 1].masked_fill(ankles[..., 2] == 0, -torch.inf).amax(dim=1)
+    return lower[lower > -torch.inf].median()

@@ -40,6 +40,12 @@ class ClipSamples:
         return {"pose": joint_heatmaps(self.joints[index], self.size), "image": to_unit(self.frames[index])}
 
 
+def with_pose(clip: Clip, reference: Tensor | None) -> Batch:
+    """A clip's frames as one batch, its poses with the channels of a reference behind them where there is one."""
+    pose = joint_heatmaps(clip.joints, clip.size)
+    return {"pose": pose if reference is None else torch.cat([pose, reference], dim=1), "image": to_unit(clip.frames)}
+
+
 def split(clip: Clip, share: float = TRAIN_SHARE) -> tuple[Clip, Clip]:
     """The clip's first part, to learn from, and its last part, to be scored on.
 
@@ -66,6 +72,8 @@ def evenly_spaced(clip: Clip, shots: int) -> Clip:
 def nearest_frames(shots: Clip, joints: Tensor) -> Tensor:
     """For each pose the number of the shot whose pose is nearest, in joints centred on their mean, seen joints only.
 
+    A shot that has fewer than two joints in common with a pose tells nothing about it and is taken only when all are so.
+
     Args:
         shots: the K frames.
         joints: (N, 18, 3), in the shots' pixels.
@@ -79,4 +87,4 @@ def nearest_frames(shots: Clip, joints: Tensor) -> Tensor:
     difference = (joints[:, None, :, :2] - shots.joints[None, :, :, :2]) * weight
     centred = (difference - difference.sum(dim=2, keepdim=True) / count) * weight
     mean = centred.square().sum(dim=(2, 3)) / count.squeeze(-1).squeeze(-1)
-    return mean.masked_fill(weight.sum(dim=(2, 3)) == 0, float("inf")).argmin(dim=1)
+    return mean.masked_fill(weight.sum(dim=(2, 3)) < 2, float("inf")).argmin(dim=1)

@@ -76,11 +76,17 @@ class Clip:
         """The clip at another size: frames and masks averaged over areas, joints scaled with them."""
         if size == self.size:
             return self
-        joints = self.joints.clone()
-        # Coordinates count from the centre of the first pixel, whose outer edge lies at -0.5 at any size.
-        joints[..., :2] = (joints[..., :2] + 0.5) * (size / self.size) - 0.5
+        joints = scale_joints(self.joints, size / self.size)
         masks = None if self.masks is None else _resize(self.masks, size)
         return Clip(self.name, _resize(self.frames, size), joints, self.fps, masks, self.boxes, self.kind)
+
+
+def scale_joints(joints: Tensor, factor: float) -> Tensor:
+    """Joints (..., 3) of a picture that was made ``factor`` times as large: coordinates scaled, confidences kept."""
+    scaled = joints.clone()
+    # Coordinates count from the centre of the first pixel, whose outer edge lies at -0.5 at any size.
+    scaled[..., :2] = (joints[..., :2] + 0.5) * factor - 0.5
+    return scaled
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:

@@ -6,14 +6,19 @@ threads that wait for each other cost more than they bring, above all on a machi
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,7 +26,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from metapix.errors import InputError
 
 _POLL_SECONDS = 0.2
+_GRACE_SECONDS = 10.0
 _MOST_STAGES = 16
+_DIED = "a worker process ended unexpectedly; usually memory ran out (the demo needs about 4 GB)"
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,14 @@ class Crew:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # After an error nobody waits for the other stages: what they were making is not finished and leaves no file.
+        # After an error nobody waits for the other stages: they tidy up what they were making (see _work) and end.
         if kind is not None:
-            for process in list((self._pool._processes or {}).values()):
+            processes = self._processes()
+            for process in processes:
                 process.terminate()
+            for process in processes:
+                process.join(_GRACE_SECONDS)
+                process.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(self, stages: Sequence[Stage]) -> dict[str, float]:
@@ -69,30 +80,50 @@ class Crew:
         Raises:
             InputError: when a worker dies, as it does when memory runs out; errors of a stage come through as they are.
         """
-        columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         if len(stages) > _MOST_STAGES:
             raise ValueError(f"at most {_MOST_STAGES} stages can run side by side, got {len(stages)}")
+        columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns) as progress:
             bars = [progress.add_task(stage.name, total=stage.ticks) for stage in stages]
             for counter, _ in zip(self._counters, stages, strict=False):
                 counter.value = 0
-            futures = [self._pool.submit(_work, stage.run, stage.arguments, number) for number, stage in enumerate(stages)]
+            with _interrupts_not_inherited():
+                futures = [self._pool.submit(_work, stage.run, stage.arguments, number) for number, stage in enumerate(stages)]
             self._watch(futures, lambda number: progress.update(bars[number], completed=self._counters[number].value))
             for bar, stage in zip(bars, stages, strict=True):
                 progress.update(bar, completed=stage.ticks)
         return {stage.name: round(future.result(), 1) for stage, future in zip(stages, futures, strict=True)}
 
-    @staticmethod
-    def _watch(futures: Sequence[Future[Any]], show: Callable[[int], None]) -> None:
-        while not all(future.done() for future in futures):
-            for number, future in enumerate(futures):
+    def _processes(self) -> list[BaseProcess]:
+        return list((self._pool._processes or {}).values())
+
+    def _watch(self, futures: Sequence[Future[Any]], show: Callable[[int], None]) -> None:
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_EXCEPTION)
+            for number in range(len(futures)):
                 show(number)
-                error = future.exception() if future.done() else None
-                if isinstance(error, BrokenProcessPool):
-                    raise InputError("a worker process ended unexpectedly; usually memory ran out (the demo needs about 4 GB)") from error
-                if error is not None:
-                    raise error
-            time.sleep(_POLL_SECONDS)
+            # The pool may not notice a death before another worker is done: it began to watch before the last one was started.
+            if any(process.exitcode for process in self._processes()):
+                raise InputError(_DIED)
+            for future in done:
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise InputError(_DIED) from error
+
+
+@contextlib.contextmanager
+def _interrupts_not_inherited() -> Iterator[None]:
+    """Workers started in this block do not hear Ctrl-C: the main process does, and ends them in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python sets signals in the main thread only
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 _ticks: list[Synchronized[int]] = []
@@ -101,6 +132,15 @@ _ticks: list[Synchronized[int]] = []
 def _start_worker(counters: list[Synchronized[int]]) -> None:
     torch.set_num_threads(1)
     _ticks[:] = counters
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A worker whose main process was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _work(run: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> float:
@@ -108,5 +148,24 @@ def _work(run: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> f
         _ticks[number].value = done
 
     start = time.perf_counter()
-    run(*arguments, tick)
+    try:
+        with _unwinding_when_told_to_end():
+            run(*arguments, tick)
+    except SystemExit:
+        os._exit(1)  # the pool would take it for the stage's answer and begin the next stage
     return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _unwinding_when_told_to_end() -> Iterator[None]:
+    """SIGTERM in this block ends it as an exception does, so that half-written files are removed on the way out."""
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _leave(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool and the crew may both say so
+    raise SystemExit(1)

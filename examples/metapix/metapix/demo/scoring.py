@@ -13,26 +13,37 @@ from metapix.data.clip import Clip
 from metapix.data.folder import read_clip
 from metapix.demo.settings import DemoSettings
 from metapix.demo.stages import Tick, load_people
-from metapix.evaluate import Row, evaluate_nearest, evaluate_start, make_row
-from metapix.files import write_picture, write_text
+from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.files import read_json, write_picture, write_text
 from metapix.pose_input import to_bytes
+from metapix.puppet import Puppet
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 MODEL = "Pix2PixHD"
 STARTS = {"random": "random", "pretrain": "pretrained", "pretrain-equal-steps": "equal-steps", "metapix": "theta"}
 """A start's name in ``results.json`` and the file that holds it."""
+UNTRAINED = ("nearest-frame", "puppet")
+"""The answers that learn nothing."""
 
 
 def scored_clips(settings: DemoSettings, run_dir: Path) -> dict[str, list[Clip]]:
     """The unseen people that are scored, at the network's size: ``"drawn"`` and ``"real"``."""
     _, unseen = load_people(settings, run_dir)
     real = [read_clip(run_dir / "clips" / name).resized(settings.size) for name in settings.scored_clips]
-    return {"drawn": unseen, "real": real}
+    return {data: clips for data, clips in (("drawn", unseen), ("real", real)) if clips}
 
 
 def scores_file(run_dir: Path, init: str) -> Path:
     """Where the rows of a start are kept."""
     return run_dir / "scores" / f"{init}.json"
+
+
+def made_files(settings: DemoSettings, run_dir: Path, init: str) -> list[Path]:
+    """What scoring a start, or what learns nothing, leaves behind: the scores and a picture of each person."""
+    _, unseen = load_people(settings, run_dir)
+    names = [*(clip.name for clip in unseen), *settings.scored_clips]
+    endings = {"nearest-frame": ["nearest", "truth"], "puppet": ["puppet"]}.get(init, [init])
+    return [scores_file(run_dir, init), *(run_dir / "pictures" / f"{name}-{ending}.png" for name in names for ending in endings)]
 
 
 def score_start(settings: DemoSettings, run_dir: Path, init: str, tick: Tick) -> None:
@@ -48,32 +59,49 @@ def score_start(settings: DemoSettings, run_dir: Path, init: str, tick: Tick) ->
 
     for data, clips in scored_clips(settings, run_dir).items():
         videos = evaluate_start(
-            start, clips, settings.build_objective(), settings.build_inner(), settings.shots, seed=settings.seed, on_clip=keep
+            start,
+            clips,
+            settings.build_objective(),
+            settings.build_inner(),
+            settings.shots,
+            seed=settings.seed,
+            curve=settings.curve,
+            on_clip=keep,
         )
         rows.append(make_row(MODEL, init, settings.shots, settings.steps, videos, data))
     write_text(scores_file(run_dir, init), json.dumps(rows, indent=1))
 
 
-def score_nearest(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
-    """The answer that learns nothing, and the strips' other columns."""
-    rows = []
+def score_untrained(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+    """The answers that learn nothing, nearest frame and puppet, and the strips' other columns."""
+    rows: dict[str, list[Row]] = {"nearest-frame": [], "puppet": []}
     for data, clips in scored_clips(settings, run_dir).items():
-        rows.append(make_row("none", "nearest-frame", settings.shots, 0, evaluate_nearest(clips, settings.shots), data))
+        rows["nearest-frame"].append(make_row("none", "nearest-frame", settings.shots, 0, evaluate_nearest(clips, settings.shots), data))
+        rows["puppet"].append(make_row("none", "puppet", settings.shots, 0, evaluate_puppet(clips, settings.shots), data))
         for clip in clips:
-            first, rest = split(clip)
-            shots, frame = evenly_spaced(first, settings.shots), strip_frame(clip)
-            nearest = int(nearest_frames(shots, rest.joints[frame : frame + 1]))
-            write_picture(run_dir / "pictures" / f"{clip.name}-nearest.png", shots.frames[nearest])
-            write_picture(run_dir / "pictures" / f"{clip.name}-truth.png", rest.frames[frame])
+            _write_strip_frames(clip, settings.shots, run_dir / "pictures")
     tick(1)
-    write_text(scores_file(run_dir, "nearest-frame"), json.dumps(rows, indent=1))
+    for init, found in rows.items():
+        write_text(scores_file(run_dir, init), json.dumps(found, indent=1))
+
+
+def _write_strip_frames(clip: Clip, shots: int, folder: Path) -> None:
+    first, rest = split(clip)
+    chosen, frame = evenly_spaced(first, shots), rest.select([strip_frame(clip)])
+    pictures = {
+        "nearest": chosen.frames[int(nearest_frames(chosen, frame.joints))],
+        "puppet": to_bytes(Puppet(chosen).render(frame.joints, frame.boxes).image)[0],
+        "truth": frame.frames[0],
+    }
+    for name, picture in pictures.items():
+        write_picture(folder / f"{clip.name}-{name}.png", picture)
 
 
 def all_rows(run_dir: Path) -> list[Row]:
     """The table: drawn people first, the learned starts in the paper's order, then what learns nothing."""
     rows: list[Row] = []
-    for init in (*STARTS, "nearest-frame"):
-        rows += json.loads(scores_file(run_dir, init).read_text())
+    for init in (*STARTS, *UNTRAINED):
+        rows += read_json(scores_file(run_dir, init), list)
     return sorted(rows, key=lambda row: row["data"] != "drawn")
 
 
@@ -84,11 +112,11 @@ def strip_frame(clip: Clip) -> int:
 
 def strips(settings: DemoSettings, run_dir: Path) -> list[dict[str, Any]]:
     """The report's picture strips, one for the drawn and one for the real people."""
-    columns = ["nearest of the K frames", "truth", "random", "pretrained", "pretrained, equal steps", "MetaPix"]
-    endings = ["nearest", "truth", *STARTS]
+    columns = ["nearest of the K frames", "truth", "random", "pretrained", "pretrained, equal steps", "MetaPix", "puppet"]
+    endings = ["nearest", "truth", *STARTS, "puppet"]
     captions = {
         "drawn": "Unseen drawn people in poses that the five frames do not hold. From left to right: the nearest of the five frames, the "
-        "truth, and what each start makes of the pose after the same personalisation.",
+        "truth, what each start makes of the pose after the same personalisation, and the puppet, which learns nothing.",
         "real": "The same starts personalised to real people, of whom no frame was in training.",
     }
     return [
@@ -102,12 +130,31 @@ def strips(settings: DemoSettings, run_dir: Path) -> list[dict[str, Any]]:
     ]
 
 
+def curves(settings: DemoSettings, rows: list[Row]) -> list[dict[str, Any]]:
+    """How each start gets better on the scored frames while it adapts."""
+    found = []
+    for data in ("drawn", "real"):
+        series = [
+            {"label": row["init"], "x": list(settings.curve), "y": _column_means([video["psnr_curve"] for video in row["videos"]])}
+            for row in rows
+            if row["data"] == data and all("psnr_curve" in video for video in row["videos"])
+        ]
+        if series:
+            title = f"While adapting to unseen {data} people"
+            found.append({"title": title, "x_label": "steps T", "y_label": "PSNR on held-out frames (dB)", "series": series})
+    return found
+
+
+def _column_means(table: list[list[float]]) -> list[float]:
+    return [sum(column) / len(column) for column in zip(*table, strict=True)]
+
+
 def verdict(rows: list[Row]) -> str:
     """One plain sentence on who wins, from the rows themselves."""
     sentences = []
     for data in ("drawn", "real"):
         score = {row["init"]: row for row in rows if row["data"] == data and row["reference"] == "none"}
-        if not {"metapix", "pretrain-equal-steps", "nearest-frame"} <= set(score):
+        if not {"metapix", "pretrain-equal-steps", "nearest-frame", "puppet"} <= set(score):
             continue
         gain = score["metapix"]["psnr"] - score["pretrain-equal-steps"]["psnr"]
         ssim = score["metapix"]["ssim"] - score["pretrain-equal-steps"]["ssim"]
@@ -116,6 +163,6 @@ def verdict(rows: list[Row]) -> str:
             f"On unseen {data} people MetaPix is {abs(gain):.1f} dB PSNR and {abs(ssim):.3f} SSIM "
             f"{'above' if gain > 0 and ssim > 0 else 'below' if gain < 0 and ssim < 0 else 'apart (one up, one down) from'} "
             f"the pretrained start that had as many further training steps, and {abs(beside):.1f} dB {'above' if beside > 0 else 'below'} "
-            "simply copying the nearest frame."
+            f"simply copying the nearest frame. The puppet, which learns nothing and copies pixels, has {score['puppet']['psnr']:.1f} dB."
         )
     return " ".join(sentences)

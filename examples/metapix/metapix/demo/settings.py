@@ -22,6 +22,7 @@ class DemoSettings:
         shots, steps: K frames and T iterations of a personalisation.
         training_people, training_frames: drawn people to learn from, and frames of each.
         unseen_people, unseen_frames: drawn people to be scored on, and frames of each.
+        drawn_fps: frames a second of the drawn clips; fewer make neighbouring frames differ more.
         base_channels, n_downsample, n_blocks, discriminator_channels: widths and depth of Pix2PixHD.
         upsampling: ``"transpose"`` (published) or ``"resize"`` (no checkerboard).
         perceptual, perceptual_weight, pixel, feature_matching: the objective.
@@ -43,6 +44,7 @@ class DemoSettings:
     training_frames: int = 40
     unseen_people: int = 6
     unseen_frames: int = 60
+    drawn_fps: float = 12.0
     base_channels: int = 16
     n_downsample: int = 2
     n_blocks: int = 3
@@ -53,16 +55,21 @@ class DemoSettings:
     pixel: float = 10.0
     feature_matching: float = 10.0
     lr: float = 1e-3
-    discriminator_lr: float | None = None
+    discriminator_lr: float | None = 2e-4
     pretrain_steps: int = 400
     meta_iterations: int = 60
     meta_lr: float = 1.0
-    target: str = "single-cam01"
-    driver: str = "single-cam03"
+    target: str = "multi-cam04"
+    driver: str = "single-cam02"
     real_frames: int = 100
     scored_clips: tuple[str, ...] = ("single-cam01", "single-cam03")
     video_size: int = 256
     threads: int = 2
+
+    @property
+    def curve(self) -> tuple[int, ...]:
+        """The numbers of steps at which the report's curve is taken."""
+        return tuple(sorted({0, self.steps // 8, self.steps // 4, self.steps // 2, 3 * self.steps // 4, self.steps}))
 
     def build_pair(self) -> gm.GANPair:
         """An untrained pair of the demo's widths."""

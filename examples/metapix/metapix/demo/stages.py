@@ -29,11 +29,13 @@ def draw_people(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
         frames = settings.training_frames if training else settings.unseen_frames
         # Unseen people have seeds of their own, so that more training people do not turn into them.
         kind, index = ("training", number) if training else ("unseen", number - settings.training_people)
-        clips.append(draw_clip(derive_seed(settings.seed, kind, index) % 2**31, frames, settings.size))
+        clips.append(draw_clip(derive_seed(settings.seed, kind, index) % 2**31, frames, settings.size, fps=settings.drawn_fps))
         tick(number + 1)
     tensors = {}
     for number, clip in enumerate(clips):
         tensors[f"{number}.frames"], tensors[f"{number}.joints"] = clip.frames, clip.joints
+        assert clip.masks is not None
+        tensors[f"{number}.masks"] = clip.masks
     save_tensors(run_dir / "people.safetensors", tensors, {"names": [clip.name for clip in clips], "fps": [clip.fps for clip in clips]})
 
 
@@ -41,7 +43,7 @@ def load_people(settings: DemoSettings, run_dir: Path) -> tuple[list[Clip], list
     """The drawn people to learn from, and the unseen ones."""
     tensors, document = load_tensors(run_dir / "people.safetensors")
     clips = [
-        Clip(name, tensors[f"{number}.frames"], tensors[f"{number}.joints"], fps)
+        Clip(name, tensors[f"{number}.frames"], tensors[f"{number}.joints"], fps, tensors[f"{number}.masks"])
         for number, (name, fps) in enumerate(zip(document["names"], document["fps"], strict=True))
     ]
     return clips[: settings.training_people], clips[settings.training_people :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from metapix.demo.crew import Crew, Stage
 from metapix.demo.settings import DemoSettings
 from metapix.demo.video import retarget_video
 from metapix.errors import InputError
-from metapix.files import write_text
+from metapix.files import read_json, write_text
 from metapix.report import build_report
 
 logger = logging.getLogger(__name__)
@@ -37,19 +38,21 @@ def run_demo(settings: DemoSettings, run_dir: Path, workers: int = 2) -> dict[st
     claim_folder(run_dir, settings)
     for name in ("pictures", "scores", "clips"):
         (run_dir / name).mkdir(exist_ok=True)
-    seconds = _read_json(run_dir / "seconds.json", {})
+    seconds_file = run_dir / "seconds.json"
+    seconds = read_json(seconds_file, dict) if seconds_file.exists() else {}
     with Crew(workers) as crew:
         for group in _groups(settings, run_dir):
             missing = [stage for stage, made in group if not all(path.exists() for path in made)]
             if missing:
                 seconds.update(crew.run(missing))
-                write_text(run_dir / "seconds.json", json.dumps(seconds, indent=1))
+                write_text(seconds_file, json.dumps(seconds, indent=1))
     rows = scoring.all_rows(run_dir)
     results = {
         "settings": settings.as_dict(),
         "rows": rows,
         "stages": [{"name": name, "seconds": value} for name, value in seconds.items()],
         "people": _people(settings),
+        "curves": scoring.curves(settings, rows),
         "strips": scoring.strips(settings, run_dir),
         "videos": [_describe_video(settings)],
         "verdict": scoring.verdict(rows),
@@ -77,7 +80,7 @@ def claim_folder(run_dir: Path, settings: DemoSettings) -> None:
             return
     except OSError as error:
         raise InputError(f"cannot write to {run_dir}: {error.strerror or error}; give another folder with --out") from error
-    theirs = _read_json(file, {})
+    theirs = read_json(file, dict, "give another folder with --out, or move that one away")
     differences = [
         f"{key} is {theirs.get(key)!r} there and {mine.get(key)!r} here" for key in {**theirs, **mine} if theirs.get(key) != mine.get(key)
     ]
@@ -88,7 +91,8 @@ def claim_folder(run_dir: Path, settings: DemoSettings) -> None:
         )
 
 
-def _groups(settings: DemoSettings, run_dir: Path) -> list[Group]:
+def _groups(settings: DemoSettings, run_dir: Path) -> Iterator[Group]:
+    """One group after the other: which pictures the scores come with is known once the people are drawn."""
     people = settings.training_people + settings.unseen_people
     clips = stages.real_clips(settings)
     steps = settings.meta_iterations * settings.steps
@@ -97,28 +101,27 @@ def _groups(settings: DemoSettings, run_dir: Path) -> list[Group]:
     def stage(name: str, run: Any, ticks: int, *extra: Any) -> Stage:
         return Stage(name, run, (settings, run_dir, *extra), ticks)
 
-    return [
-        [(stage("draw people", stages.draw_people, people), [run_dir / "people.safetensors"])],
-        [
-            (stage("pretrain", stages.pretrain, settings.pretrain_steps), [run_dir / "pretrained.safetensors"]),
-            (
-                stage("find the person in real clips", stages.prepare_real, settings.real_frames * len(clips)),
-                [run_dir / "clips" / name / "manifest.json" for name in clips],
-            ),
-        ],
-        [
-            (stage("pretrain further (the fair baseline)", stages.pretrain_further, steps), [run_dir / "equal-steps.safetensors"]),
-            (stage("meta-train (MetaPix)", stages.meta_train, steps), [run_dir / "theta.safetensors"]),
-        ],
-        [
-            (stage("score nearest frame", scoring.score_nearest, 1), [scoring.scores_file(run_dir, "nearest-frame")]),
-            *(
-                (stage(f"personalise and score {init}", scoring.score_start, scored, init), [scoring.scores_file(run_dir, init)])
-                for init in scoring.STARTS
-            ),
-        ],
-        [(stage("retarget the real person", retarget_video, settings.real_frames), [run_dir / "retarget.mp4"])],
+    yield [(stage("draw people", stages.draw_people, people), [run_dir / "people.safetensors"])]
+    yield [
+        (
+            stage("pretrain", stages.pretrain, settings.pretrain_steps),
+            [run_dir / f"{start}.safetensors" for start in ("random", "pretrained")],
+        ),
+        (
+            stage("find the person in real clips", stages.prepare_real, settings.real_frames * len(clips)),
+            [run_dir / "clips" / name / "manifest.json" for name in clips],
+        ),
     ]
+    yield [
+        (stage("pretrain further (the fair baseline)", stages.pretrain_further, steps), [run_dir / "equal-steps.safetensors"]),
+        (stage("meta-train (MetaPix)", stages.meta_train, steps), [run_dir / "theta.safetensors"]),
+    ]
+    made = {init: scoring.made_files(settings, run_dir, init) for init in (*scoring.STARTS, *scoring.UNTRAINED)}
+    yield [
+        (stage("score what learns nothing", scoring.score_untrained, 1), [file for init in scoring.UNTRAINED for file in made[init]]),
+        *((stage(f"personalise and score {init}", scoring.score_start, scored, init), made[init]) for init in scoring.STARTS),
+    ]
+    yield [(stage("retarget the real person", retarget_video, settings.real_frames), [run_dir / "retarget.mp4"])]
 
 
 def _people(settings: DemoSettings) -> list[dict[str, str]]:
@@ -139,16 +142,7 @@ def _describe_video(settings: DemoSettings) -> dict[str, str]:
     return {
         "title": "A real person, someone else's moves",
         "file": "retarget.mp4",
-        "caption": f"Left: the {settings.shots} frames of the person ({settings.target}) that the network saw. Middle: the driving video "
-        f"({settings.driver}). Right: MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size}.",
+        "caption": f"From left to right: the {settings.shots} frames of the person ({settings.target}) that the network saw. The driving video "
+        f"({settings.driver}). Then MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size} "
+        "pixels, and the puppet: the same frames' limbs moved to the pose over the empty room, without learning.",
     }
-
-
-def _read_json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
-    if not path.exists():
-        return default
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); delete it and run again") from error
-    return content

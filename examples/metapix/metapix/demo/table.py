@@ -44,7 +44,8 @@ def print_results(results: dict[str, Any], run_dir: Path) -> None:
         console.print(table)
     console.print(results["verdict"])
     console.print("seconds: " + ", ".join(f"{stage['name']} {stage['seconds']:.0f}" for stage in results["stages"]))
-    console.print(f"report: {run_dir / 'report.html'}\nvideo:  {run_dir / 'retarget.mp4'}")
+    for what, file in (("report: ", "report.html"), ("video:  ", "retarget.mp4")):
+        console.print(f"{what}{run_dir / file}", markup=False, highlight=False, soft_wrap=True)  # a path is to be copied as it is
 
 
 def _score(row: dict[str, Any], name: str, digits: int) -> str:

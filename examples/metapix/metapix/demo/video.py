@@ -1,4 +1,4 @@
-"""The demo's video: the person, the driver and the result, side by side."""
+"""The demo's video: the person, the driver and the results, side by side."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 import gan_meta as gm
-from metapix.data.clip import Clip
+from metapix.data.clip import Clip, scale_joints
 from metapix.data.folder import read_clip
 from metapix.data.video_writer import VideoWriter
 from metapix.demo.settings import DemoSettings
 from metapix.demo.stages import Tick
 from metapix.personalize import generate, personalize
 from metapix.pose_input import to_bytes
+from metapix.puppet import Puppet
 from metapix.retarget import align_poses
 from metapix.tasks import evenly_spaced, split
+
+_AT_ONCE = 16
 
 _MOST_FPS = 30.0
 """The packaged clips last under two seconds at their 60 frames a second; shown at 30 one sees the motion."""
@@ -29,22 +32,30 @@ def retarget_video(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
     driver = read_clip(run_dir / "clips" / settings.driver)
     shots = evenly_spaced(split(target)[0], settings.shots)
     small = shots.resized(settings.size)
-    poses = align_poses(driver.resized(settings.size).joints, small.joints)
     adapted = personalize(
         gm.load_pair(run_dir / "theta.safetensors"), small, settings.build_objective(), settings.build_inner(), settings.seed
     )
-    done = 0
+    puppet = Puppet(shots)
+    poses = align_poses(driver.joints, shots.joints)
     with VideoWriter(run_dir / "retarget.mp4", min(driver.fps, _MOST_FPS)) as video:
-        for images in generate(adapted, poses, settings.size):
-            for image in images:
-                video.write(_panels(shots, driver, done, image, settings.video_size))
-                done += 1
-                tick(done)
+        for first in range(0, len(driver), _AT_ONCE):
+            frames = slice(first, first + _AT_ONCE)
+            drawn = torch.cat(list(generate(adapted, scale_joints(poses[frames], settings.size / target.size), settings.size)))
+            panels = [
+                _taking_turns(shots, len(driver))[frames],
+                driver.frames[frames],
+                to_bytes(_enlarged(drawn, settings.video_size)),
+                to_bytes(puppet.render(poses[frames]).image),
+            ]
+            for picture in torch.cat(panels, dim=-1):
+                video.write(picture)
+            tick(min(first + _AT_ONCE, len(driver)))
 
 
-def _panels(shots: Clip, driver: Clip, frame: int, image: Tensor, size: int) -> Tensor:
-    """(3, size, 3 * size) uint8: one of the K frames, the driver, the result."""
-    result = functional.interpolate(image[None], size=(size, size), mode="bicubic", align_corners=False)[0]
-    # The five frames take turns, so that one sees all that the network ever saw of the person.
-    source = shots.frames[frame * len(shots) // len(driver)]
-    return torch.cat([source, driver.frames[frame], to_bytes(result)], dim=-1)
+def _taking_turns(shots: Clip, count: int) -> Tensor:
+    """The K frames one after the other over the length of the video: all that was ever seen of the person."""
+    return shots.frames[torch.arange(count) * len(shots) // count]
+
+
+def _enlarged(images: Tensor, size: int) -> Tensor:
+    return functional.interpolate(images, size=(size, size), mode="bicubic", align_corners=False)

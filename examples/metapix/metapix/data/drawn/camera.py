@@ -12,7 +12,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Camera:
-    """``matrix`` (3, 4) takes a homogeneous world point (metres) to (x w, y w, w); x, y are in picture sides from its left top corner, w is the depth."""
+    """``matrix`` (3, 4) takes a homogeneous world point (metres) to (x w, y w, w).
+
+    x, y are in picture sides from its left top corner; w is the depth in metres. The camera is at ``place`` (3,).
+    """
 
     matrix: Array
     place: Array
@@ -26,7 +29,7 @@ class Camera:
         """(size, size, 3) directions through the centres of a picture's pixels."""
         at = (np.arange(size) + 0.5) / size
         x, y = np.meshgrid(at, at)
-        return np.stack((x, y, np.ones_like(x)), -1) @ np.linalg.inv(self.matrix[:, :3]).T
+        return np.asarray(np.stack((x, y, np.ones_like(x)), -1) @ np.linalg.inv(self.matrix[:, :3]).T)
 
 
 def look(place: Array, target: Array) -> Array:
@@ -49,7 +52,7 @@ def framed(place: Array, points: Array, low: float, high: float, room: Array) ->
     seen = camera.project(points)[..., :2].reshape(-1, 2)
     first, last = seen.min(0), seen.max(0)
     tall = float(camera.project(np.array([0.0, low, 0.0]))[1] - camera.project(np.array([0.0, high, 0.0]))[1])
-    margin = 0.025
+    margin = 0.04
     zoom = min(float(room[0]) / tall, (1 - 2 * margin) / float((last - first).max()))
     free = 1 - 2 * margin - zoom * (last - first)
     shift = margin + free * room[1:] - zoom * first

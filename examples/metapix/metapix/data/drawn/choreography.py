@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 def headings(rng: np.random.Generator) -> Array:
     """(K + 1,) pelvis headings: mostly frontal, with looks to the side, half and whole turns; at most 100 degrees a beat."""
-    angles = np.radians([0, 0, 0, 0, 30, -30, 50, -50, 90, -90, 130, -130, 180])
+    angles = np.radians([0, 0, 0, 0, 0, 0, 30, -30, 30, -30, 55, -55, 90, -90, 130, -130, 180])
     keys = [float(rng.choice(angles))]
     while len(keys) < BEATS:
         goal = float(rng.choice(angles)) + float(rng.normal(0, 0.12))
@@ -63,9 +63,10 @@ class _Feet:
     def home(self, side: int, root: Array, heading: float, width: float) -> Array:
         """The ankle of a foot that stands below its hip, ``width`` hip widths apart."""
         sign = (-1.0, 1.0)[side]
-        place = root + sign * self.half * width * _across(heading) + 0.03 * self.rng.normal() * _forward(heading)
+        apart = sign * self.half * width * _across(heading)
+        place = root + apart + 0.03 * float(self.rng.normal()) * _forward(heading)
         place[1] = self.floor
-        return place
+        return np.asarray(place)
 
     def raised(self, step: str, side: int, stand: Array, heading: float) -> Array:
         """The ankle of a foot in the air beside the standing foot's place ``stand`` (3,)."""
@@ -80,92 +81,137 @@ class _Feet:
             "back kick": -0.42 * forward + 0.02 * across,
         }[step]
         height = {"kick": 0.52 * size**2, "side kick": 0.40 * size, "march": 0.42 * size, "back kick": 0.42 * size}[step]
-        place = hip + leg * reach
+        place = np.asarray(hip + leg * reach)
         place[1] = self.floor + leg * height
         return place
+
+
+AIRBORNE = ("kick", "side kick", "march", "back kick")
+WIDTHS = {"lunge": 3.6, "squat": 2.6, "sway": 2.0}
+"""How wide the feet stand, in hip widths; 1.5 otherwise."""
+
+
+class _Walk:
+    """Goes through the beats and writes down feet, headings of the feet, root and crouch."""
+
+    def __init__(self, rng: np.random.Generator, person: Proportions, turns: Array) -> None:
+        self.rng, self.turns, self.legs = rng, turns, _Feet(rng, person)
+        self.feet, self.toes = np.zeros((BEATS, 2, 3)), np.zeros((BEATS + 1, 2))
+        self.root, self.crouch = np.zeros((BEATS, 2)), np.zeros(BEATS)
+        self.centre = np.zeros(3)
+        self.standing = [self.legs.home(side, self.centre, turns[0], 1.5) for side in range(2)]
+        self.facing = [turns[0] + sign * 0.18 for sign in (-1, 1)]
+        self.begin, self.begin_facing = [place.copy() for place in self.standing], np.array(self.facing)
+        self.active, self.step, self.beat_of, self.left_over, self.landing = int(rng.integers(2)), "step", 0, 0, False
+
+    def dance(self) -> None:
+        """All beats; the first and last agree."""
+        for k in range(BEATS):
+            self._choose()
+            closing = k >= BEATS - 2
+            # A raised foot needs the other one on the floor, on the way up and on the way down.
+            airborne = self.step in AIRBORNE and self.beat_of % 2 == 1 and not closing and k > 0
+            moves = [] if airborne or self.landing else [0, 1] if self.step == "jack" else [self.active]
+            self.landing = airborne
+            if not closing:
+                self._travel(k)
+            self._put_down(k, moves, closing)
+            self.feet[k] = np.stack(self.standing)
+            if airborne:
+                self._raise(k)
+            self.toes[k] = self.facing
+            self.root[k] = self._balance(k, airborne)
+            leg = self.legs.leg
+            squat = {"squat": (0.20, 0.04)[self.beat_of % 2], "lunge": 0.10, "jack": 0.03}
+            self.crouch[k] = leg * squat.get(self.step, float(self.rng.uniform(0.0, 0.06)))
+        self.feet[0], self.toes[0] = np.stack(self.begin), self.begin_facing
+        self.toes[-1] = self.begin_facing + self.turns[-1] - self.turns[0]
+
+    def _choose(self) -> None:
+        """The next beat's step, and the foot that is free for it."""
+        if self.left_over == 0:
+            self.step = str(self.rng.choice(STEPS, p=STEP_WEIGHTS / STEP_WEIGHTS.sum()))
+            self.left_over, self.beat_of = int(self.rng.integers(2, 5)), 0
+        self.left_over, self.beat_of, self.active = self.left_over - 1, self.beat_of + 1, 1 - self.active
+
+    def _travel(self, k: int) -> None:
+        """Moves the place that the dance is about, never far from the middle."""
+        if self.step not in ("step", "walk", "lunge"):
+            return
+        across = _across(self.turns[k]) * (1 if self.active else -1)
+        direction = _forward(self.turns[k]) * float(self.rng.choice([-1, 1])) if self.step == "walk" else across
+        self.centre = 0.55 * self.centre + direction * self.legs.leg * float(self.rng.uniform(0.08, 0.2))
+        reach = np.array([0.20, 0.0, 0.22])
+        self.centre = np.minimum(np.maximum(self.centre, -reach), reach)
+
+    def _put_down(self, k: int, moves: list[int], closing: bool) -> None:
+        """Puts the moving feet below the hips and turns feet that the body has turned away from."""
+        width = (3.4, 1.2)[self.beat_of % 2] if self.step == "jack" else WIDTHS.get(self.step, 1.5)
+        width += 0.15 * float(self.rng.normal())
+        for side in moves:
+            self.standing[side] = self.legs.home(side, self.centre, self.turns[k], width)
+        if closing:
+            self.standing[k - (BEATS - 2)] = self.begin[k - (BEATS - 2)].copy()
+        for side in range(2):
+            wanted = self.turns[k] + (-1, 1)[side] * 0.2
+            if side in moves or abs(wanted - self.facing[side]) > 0.8:
+                self.facing[side] = wanted
+
+    def _raise(self, k: int) -> None:
+        """Raises the free foot beside the standing one; it comes down next to it."""
+        active, stand, heading = self.active, self.standing[1 - self.active], self.turns[k]
+        if abs(heading - self.facing[active]) > 0.5:
+            self.facing[active] = heading
+        self.feet[k, active] = self.legs.raised(self.step, active, stand, heading)
+        beside = stand + (-1, 1)[active] * self.legs.half * 1.4 * _across(heading)
+        self.standing[active] = self.legs.home(active, beside, heading, 0.6)
+
+    def _balance(self, k: int, airborne: bool) -> Array:
+        """(2,) where the pelvis is: over the standing foot, or between both."""
+        other = 1 - self.active
+        if airborne:
+            over = self.standing[other] - (-1, 1)[other] * 0.45 * self.legs.half * _across(self.turns[k])
+            return np.asarray(over[[0, 2]])
+        lean = 0.22 * float(self.rng.uniform(-0.3, 1)) * (self.step in ("step", "lunge", "sway"))
+        return np.asarray(((0.5 - lean) * self.feet[k, self.active] + (0.5 + lean) * self.feet[k, other])[[0, 2]])
+
+    def hops(self) -> Array:
+        """(K, 2) how high each foot is lifted on its way: more when it goes far, less when both leave the floor."""
+        after, floor = np.roll(self.feet, -1, 0), self.legs.floor
+        travel = np.linalg.norm((after - self.feet)[..., [0, 2]], axis=-1)
+        grounded = (after[..., 1] < floor + 0.02) & (self.feet[..., 1] < floor + 0.02)
+        turned = np.abs(np.diff(self.toes, axis=0)) > 0.2
+        highest = np.where((travel > 0.03).all(-1, keepdims=True), 0.045, 0.12)
+        return np.asarray(np.where(grounded, np.minimum(0.04 + 0.22 * travel, highest) * (travel > 0.03) + 0.02 * turned, 0.02))
+
+
+def _upper(rng: np.random.Generator, turns: Array, bent: Array) -> Array:
+    """(K, 9) pelvis, spine and head; ``bent`` (K,) is the crouch in leg lengths. The head looks back to the camera while it can."""
+    energy = float(rng.uniform(0.7, 1.15))
+    upper = rng.normal(0, 1, (BEATS, 9)) * energy * np.array([0.04, 0.06, 0.09, 0.10, 0.26, 0.12, 0.12, 0.22, 0.10])
+    upper[:, 3] += 0.9 * bent + 0.03
+    upper[:, 5] -= 0.7 * upper[:, 2]
+    away = (turns[:-1] + np.pi) % (2 * np.pi) - np.pi
+    upper[:, 7] -= np.clip(0.45 * away * (np.abs(away) < 2.2), -0.75, 0.75)
+    return np.asarray(np.clip(upper, -0.8, 0.8))
 
 
 def dance(rng: np.random.Generator, person: Proportions) -> Dance:
     """A dance of :data:`~metapix.data.drawn.motion.BEATS` beats for ``person``."""
     turns = headings(rng)
-    legs = _Feet(rng, person)
-    leg, floor = legs.leg, legs.floor
-    feet, toes = np.zeros((BEATS, 2, 3)), np.zeros((BEATS + 1, 2))
-    crouch, root, step = np.zeros(BEATS), np.zeros((BEATS, 2)), "step"
-    centre, width, left_over = np.zeros(3), 1.5, 0
-    standing = [legs.home(side, centre, turns[0], width) for side in range(2)]
-    facing = [turns[0] + sign * 0.18 for sign in (-1, 1)]
-    begin, begin_facing = [place.copy() for place in standing], list(facing)
-    active = int(rng.integers(2))
-    for k in range(BEATS):
-        if left_over == 0:
-            step = str(rng.choice(STEPS, p=STEP_WEIGHTS / STEP_WEIGHTS.sum()))
-            left_over = int(rng.integers(2, 5))
-            beat_of = 0
-        left_over, beat_of = left_over - 1, beat_of + 1
-        active = 1 - active
-        other = 1 - active
-        closing = k >= BEATS - 2
-        airborne = step in ("kick", "side kick", "march", "back kick") and beat_of % 2 == 1 and not closing and 0 < k
-        if step in ("step", "walk", "lunge") and not closing:
-            direction = _across(turns[k]) * (1 if active else -1) if step != "walk" else _forward(turns[k]) * float(rng.choice([-1, 1]))
-            centre = 0.55 * centre + direction * leg * float(rng.uniform(0.08, 0.2))
-            centre = np.clip(centre, [-0.20, 0, -0.22], [0.20, 0, 0.22])
-        width = {"lunge": 3.6, "squat": 2.6, "jack": (3.4, 1.2)[beat_of % 2], "sway": 2.0}.get(step, 1.5) + 0.15 * float(rng.normal())
-        moves = [active] if step != "jack" else [0, 1]
-        if airborne:
-            moves = []
-        for side in moves:
-            standing[side] = legs.home(side, centre, turns[k], width)
-        if closing:
-            side = k - (BEATS - 2)
-            standing[side] = begin[side].copy()
-        for side in range(2):
-            wanted = turns[k] + (-1, 1)[side] * 0.2
-            if side in moves or abs(wanted - facing[side]) > 0.8:
-                facing[side] = wanted
-        feet[k] = np.stack(standing)
-        if airborne:
-            if abs(turns[k] - facing[active]) > 0.5:
-                facing[active] = turns[k]
-            feet[k, active] = legs.raised(step, active, standing[other], turns[k])
-            standing[active] = legs.home(active, standing[other] + (1, -1)[active] * -legs.half * 1.4 * _across(turns[k]), turns[k], 0.6)
-        toes[k] = facing
-        weight = 0.5 + (0.36 if airborne else 0.22 * float(rng.uniform(-0.3, 1)) * (step in ("step", "lunge", "sway")))
-        root[k] = ((1 - weight) * feet[k, active] + weight * feet[k, other])[[0, 2]] if airborne else _mix(feet[k], active, weight)
-        if airborne:
-            root[k] = (standing[other] + (1, -1)[other] * 0.45 * legs.half * _across(turns[k]))[[0, 2]]
-        crouch[k] = leg * {"squat": (0.20, 0.04)[beat_of % 2], "lunge": 0.10, "jack": 0.03}.get(step, float(rng.uniform(0.0, 0.06)))
-    rounds = turns[-1] - turns[0]
-    toes[-1] = np.array(begin_facing) + rounds
-    toes[0] = begin_facing
-    feet[0] = np.stack(begin)
-    travel = np.linalg.norm((np.roll(feet, -1, 0) - feet)[..., [0, 2]], axis=-1)
-    grounded = (np.roll(feet, -1, 0)[..., 1] < floor + 0.02) & (feet[..., 1] < floor + 0.02)
-    turned = np.abs(np.diff(toes, axis=0))
-    hops = np.where(grounded, np.minimum(0.04 + 0.22 * travel, 0.12) * (travel > 0.03) + 0.02 * (turned > 0.2), 0.02)
-    energy = float(rng.uniform(0.7, 1.15))
-    upper = rng.normal(0, 1, (BEATS, 9)) * energy * np.array([0.04, 0.06, 0.09, 0.10, 0.26, 0.12, 0.12, 0.22, 0.10])
-    upper[:, 3] += 0.9 * crouch / leg + 0.03
-    upper[:, 5] -= 0.7 * upper[:, 2]
-    away = (turns[:-1] + np.pi) % (2 * np.pi) - np.pi
-    upper[:, 7] -= np.clip(0.45 * away * (np.abs(away) < 2.2), -0.75, 0.75)
+    walk = _Walk(rng, person, turns)
+    walk.dance()
     return Dance(
         beat=float(rng.uniform(0.38, 0.52)),
         turns=turns,
-        upper=np.clip(upper, -0.8, 0.8),
+        upper=_upper(rng, turns, walk.crouch / walk.legs.leg),
         wrists=arm_keys(rng),
-        root=root,
-        feet=feet,
-        toes=toes,
-        hops=hops,
-        crouch=crouch,
+        root=walk.root,
+        feet=walk.feet,
+        toes=walk.toes,
+        hops=walk.hops(),
+        crouch=walk.crouch,
         snap=float(rng.uniform(0.2, 0.9)),
         bounce=float(rng.uniform(0.008, 0.035)),
         phase=rng.uniform(0, 2 * np.pi, 6),
     )
-
-
-def _mix(feet: Array, active: int, weight: float) -> Array:
-    mixed: Array = ((1 - weight) * feet[active] + weight * feet[1 - active])[[0, 2]]
-    return mixed

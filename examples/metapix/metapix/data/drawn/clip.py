@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metapix.data.clip import Clip
-from metapix.data.drawn.body import BONE, Proportions, Skeleton, solve
+from metapix.data.drawn.body import BONE, Proportions
 from metapix.data.drawn.camera import Camera, framed
 from metapix.data.drawn.choreography import dance
 from metapix.data.drawn.joints import confidence, joint_places
+from metapix.data.drawn.kinematics import Skeleton, solve
 from metapix.data.drawn.motion import BEATS, Dance, pose_at
 from metapix.data.drawn.noise import Noise, disturb
 from metapix.data.drawn.render import SHADOW_SIDE, Figure, Light, Renderer, bone_matrices
@@ -62,7 +63,7 @@ class Scene:
 def extremes(person: Proportions, skeleton: Skeleton) -> Array:
     """(M, 3) points around everything of a person that can stick out: crown, hands, feet, elbows and hips."""
     h = person.height
-    tips = {"head": (0, 0.165, 0), "hand": (0, -0.10, 0.01), "foot": (0, -0.03, 0.115), "forearm": (0, 0, 0), "shin": (0, 0, 0)}
+    tips = {"head": (0, 0.165, 0), "hand": (0, -0.10, 0.01), "foot": (0, -0.05, 0.125), "forearm": (0, 0, 0), "shin": (0, 0, 0)}
     points = [skeleton.place("head", np.array([x, 0.10, z]) * h) for x, z in ((-0.075, 0.0), (0.075, 0.0), (0.0, 0.09), (0.0, -0.09))]
     points += [skeleton.place("pelvis", np.array([x, -0.05, z]) * h) for x, z in ((-0.13, 0.0), (0.13, 0.0), (0.0, 0.10), (0.0, -0.10))]
     for name in BONE:
@@ -86,9 +87,9 @@ def _light(rng: np.random.Generator) -> Light:
     turn, rise = float(rng.choice([-1, 1])) * float(rng.uniform(0.25, 1.1)), float(rng.uniform(0.75, 1.15))
     towards = np.array([math.cos(rise) * math.sin(turn), math.sin(rise), math.cos(rise) * math.cos(turn)])
     warm = float(rng.uniform(-1, 1))
-    power = float(rng.uniform(0.62, 0.88))
+    power = float(rng.uniform(0.72, 0.95))
     colour = power * np.array([1 + 0.08 * warm, 1.0, 1 - 0.10 * warm])
-    ambient = (1.12 - power) * np.array([1 - 0.06 * warm, 1.0, 1 + 0.08 * warm])
+    ambient = (1.27 - power) * np.array([1 - 0.06 * warm, 1.0, 1 + 0.08 * warm])
     return Light(towards, colour, ambient)
 
 
@@ -96,24 +97,25 @@ class Stage:
     """A scene ready to be rendered at one size: camera, lamp and room; ``plate`` (S, S, 3) is the room without anybody, linear."""
 
     def __init__(self, scene: Scene, size: int) -> None:
-        samples = 3 if size <= 96 else 2
-        spacing = 0.62 / (size * samples * float(np.linalg.norm(scene.camera.matrix[0, :3]) / _distance(scene)))
+        samples = 2
+        spacing = 0.70 / (size * samples * float(np.linalg.norm(scene.camera.matrix[0, :3]) / _distance(scene)))
         surfaces = person_surfaces(scene.person, np.random.default_rng(scene.look), scene.feminine, spacing)
-        colour, place = paint_room(scene.camera, size * 2, np.random.default_rng(scene.place))
+        fine = 3 if size < 128 else 2
+        colour, place = paint_room(scene.camera, size * fine, np.random.default_rng(scene.place))
         rows = scene.light.rows()
         cells = (place @ rows[:, :3].T + rows[:, 3])[..., :2] * (2 / SHADOW_SIDE) - 1
-        halved = [array.reshape(size, 2, size, 2, -1).mean((1, 3)).astype(np.float32) for array in (colour, cells)]
+        halved = [array.reshape(size, fine, size, fine, -1).mean((1, 3)).astype(np.float32) for array in (colour, cells)]
         room_light = torch.from_numpy(halved[1])
         self.scene, self.size, self.room = scene, size, torch.from_numpy(halved[0])
-        self.lamp = torch.from_numpy((scene.light.colour * 0.85).astype(np.float32))
-        self.around = torch.from_numpy((scene.light.ambient * 1.05).astype(np.float32))
+        self.lamp = torch.from_numpy((scene.light.colour * 0.80).astype(np.float32))
+        self.around = torch.from_numpy((scene.light.ambient * 0.90).astype(np.float32))
         self.plate = self.room * (self.lamp + self.around)
         self.render = Renderer(Figure(surfaces), scene.camera, scene.light, size, samples, room_light)
 
 
 def _distance(scene: Scene) -> float:
     """Metres from the camera to the nearest a dancer comes."""
-    return float(np.linalg.norm(scene.camera.place)) - 0.9
+    return float(np.linalg.norm(scene.camera.place)) - 0.55
 
 
 def display(colour: Tensor) -> Tensor:
@@ -136,9 +138,7 @@ def draw_clip(seed: int, frames: int, size: int = 64, *, fps: float = 30.0, nois
         InputError: when ``seed`` or ``frames`` is negative, ``size`` is below 16, or ``fps`` is not positive.
     """
     if seed < 0 or frames < 0 or size < 16 or not fps > 0:
-        raise InputError(
-            f"A drawn clip needs seed >= 0, frames >= 0, size >= 16 and fps > 0, but got seed {seed}, frames {frames}, size {size}, fps {fps}."
-        )
+        raise InputError(f"A drawn clip needs seed >= 0, frames >= 0, size >= 16 and fps > 0, but got {seed}, {frames}, {size} and {fps}.")
     scene = Scene.sample(seed)
     stage = Stage(scene, size)
     pictures = torch.zeros(frames, 3, size, size, dtype=torch.uint8)
@@ -154,7 +154,7 @@ def draw_clip(seed: int, frames: int, size: int = 64, *, fps: float = 30.0, nois
         pictures[i] = display(layer.colour + room * (1 - layer.cover[..., None]))
         masks[i, 0] = (layer.cover * 255 + 0.5).to(torch.uint8)
         joints[i, :, :2] = seen[i, :, :2] * size - 0.5
-        joints[i, :, 2] = confidence(seen[i], layer.depth.numpy(), stage.render.side)
+        joints[i, :, 2] = confidence(seen[i], layer)
     clip = Clip(f"drawn-{seed}", pictures, torch.from_numpy(joints.astype(np.float32)), fps, masks, None, "drawn")
     return clip if noise is None else disturb(clip, noise, seed)
 

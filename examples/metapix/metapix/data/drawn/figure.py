@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 def _rows(person: Proportions, rows: list[tuple[float, float, float, float]]) -> Array:
     """Profile rows (height, half width, half depth, centre in z), in body heights, as metres on the midline."""
     table = np.array(rows)
-    return np.stack((table[:, 0], table[:, 1], table[:, 2], 0 * table[:, 0], table[:, 3]), -1) * person.height
+    return np.asarray(np.stack((table[:, 0], table[:, 1], table[:, 2], 0 * table[:, 0], table[:, 3]), -1) * person.height)
 
 
 def trunk_profile(person: Proportions, feminine: float) -> Array:
@@ -33,9 +33,9 @@ def trunk_profile(person: Proportions, feminine: float) -> Array:
             (0.665, 0.082 * chest * g, 0.058 * g, 0.004),
             (0.715, 0.091 * chest * g, (0.063 + 0.007 * f) * g, 0.004 + 0.004 * f),
             (0.755, 0.45 * s + 0.052 * g * chest, 0.060 * g, 0.001),
-            (0.785, 0.96 * s, 0.050 * g, -0.004),
-            (0.805, 0.90 * s, 0.040 * g, -0.006),
-            (0.819, 0.66 * s, 0.034, -0.007),
+            (0.785, 1.02 * s, 0.050 * g, -0.004),
+            (0.805, 0.97 * s, 0.040 * g, -0.006),
+            (0.820, 0.70 * s, 0.034, -0.007),
             (0.829, 0.044, 0.031, -0.007),
             (0.838, 0.031, 0.030, -0.006),
         ],
@@ -73,14 +73,15 @@ def neck(person: Proportions, spacing: float) -> Surface:
 
 
 def arm_profile(person: Proportions, ease: float = 0.0, hem: float = 0.0) -> Array:
-    """(M, 5) profile of the right arm from the shoulder's top down to the wrist; ``ease`` and ``hem`` metres are added above and at the wrist."""
+    """(M, 5) profile of the right arm from the shoulder's top down to the wrist, ``ease`` metres wider and ``hem`` more at the wrist."""
     upper, fore = person.limbs[:2]
     r = 0.0265 * person.height * person.limb
     x, top, z = person.rest["right_upper_arm"]
     rows = np.array(
         [
-            (1.12 * r, 0.10 * r), (0.98 * r, 0.60 * r), (0.55 * r, 1.02 * r), (-0.2 * r, 1.22 * r), (-0.22 * upper, 1.14 * r), (-0.55 * upper, 1.02 * r),
-            (-0.93 * upper, 0.84 * r), (-upper, 0.82 * r), (-upper - 0.25 * fore, 0.88 * r), (-upper - 0.6 * fore, 0.70 * r), (-upper - fore, 0.52 * r),
+            (1.12 * r, 0.10 * r), (0.98 * r, 0.60 * r), (0.55 * r, 0.96 * r), (-0.2 * r, 1.12 * r), (-0.25 * upper, 1.10 * r),
+            (-0.55 * upper, 1.00 * r), (-0.93 * upper, 0.84 * r), (-upper, 0.82 * r), (-upper - 0.25 * fore, 0.88 * r),
+            (-upper - 0.6 * fore, 0.70 * r), (-upper - fore, 0.52 * r),
         ]
     )  # fmt: skip
     width = rows[:, 1] + ease * np.minimum(rows[:, 1] / r, 1) + hem * ramp(-rows[:, 0], upper, upper + fore)
@@ -88,30 +89,37 @@ def arm_profile(person: Proportions, ease: float = 0.0, hem: float = 0.0) -> Arr
 
 
 def leg_profile(person: Proportions, ease: float = 0.0, hem: float = 0.0) -> Array:
-    """(M, 5) profile of the right leg from the hip down to the ankle; ``ease`` and ``hem`` metres are added all along and below the knee."""
+    """(M, 5) profile of the right leg from the hip to the ankle, ``ease`` metres wider and ``hem`` more below the knee."""
     thigh, shin = person.limbs[2:]
     r = 0.047 * person.height * person.limb
     x, top, z = person.rest["right_thigh"]
     rows = np.array(
         [
-            (0.75 * r, 0.35 * r, 0.0), (0.5 * r, 0.85 * r, -0.05), (0.0, 1.05 * r, -0.08), (-0.22 * thigh, 1.06 * r, -0.02), (-0.55 * thigh, 0.91 * r, 0.05),
-            (-0.9 * thigh, 0.71 * r, 0.03), (-thigh, 0.68 * r, 0.0), (-thigh - 0.12 * shin, 0.64 * r, -0.10), (-thigh - 0.32 * shin, 0.70 * r, -0.20),
-            (-thigh - 0.65 * shin, 0.52 * r, -0.10), (-thigh - 0.93 * shin, 0.39 * r, -0.02), (-thigh - 1.03 * shin, 0.40 * r, 0.0),
+            (0.75 * r, 0.35 * r, 0.0), (0.5 * r, 0.85 * r, -0.05), (0.0, 1.05 * r, -0.08), (-0.22 * thigh, 1.06 * r, -0.02),
+            (-0.55 * thigh, 0.91 * r, 0.05), (-0.9 * thigh, 0.71 * r, 0.03), (-thigh, 0.68 * r, 0.0),
+            (-thigh - 0.12 * shin, 0.64 * r, -0.10), (-thigh - 0.32 * shin, 0.70 * r, -0.20),
+            (-thigh - 0.65 * shin, 0.52 * r, -0.10), (-thigh - 0.93 * shin, 0.39 * r, -0.02),
+            (-thigh - 1.03 * shin, 0.40 * r, 0.0),
         ]
     )  # fmt: skip
-    width = rows[:, 1] + ease * np.minimum(rows[:, 1] / (0.5 * r), 1) + hem * ramp(-rows[:, 0], 0.75 * thigh, thigh + shin)
+    straight = 0.66 * r * ramp(-rows[:, 0], 0.5 * thigh, thigh) * (ease > 0)
+    width = (
+        np.maximum(rows[:, 1], straight)
+        + ease * np.minimum(rows[:, 1] / (0.5 * r), 1)
+        + hem * ramp(-rows[:, 0], 0.75 * thigh, thigh + shin)
+    )
     return np.stack((top + rows[:, 0], width, 1.05 * width, 0 * width + x, z + rows[:, 2] * r), -1)
 
 
 def mirrored(profile: Array, side: int) -> Array:
     """A right limb's profile moved to ``side`` (0 right, 1 left)."""
-    return profile * np.array([1, 1, 1, (1, -1)[side], 1])
+    return np.asarray(profile * np.array([1, 1, 1, (1, -1)[side], 1]))
 
 
 def arm(person: Proportions, side: int, profile: Array, spacing: float) -> Surface:
     """An arm's loft, bound from the chest to the forearm with round shoulder and elbow."""
     name, surface = SIDES[side], loft(mirrored(profile, side), spacing)
-    upper, fore = person.limbs[:2]
+    upper = person.limbs[0]
     r = 0.0265 * person.height * person.limb
     depth = person.rest[f"{name}_upper_arm"][1] - surface.points[:, 1]
     out = ramp(depth, -0.6 * r, 2.2 * r)
@@ -143,9 +151,9 @@ def hand(person: Proportions, side: int, spacing: float) -> Surface:
             (-0.004, 0.75, 1.0, 0.0),
             (-0.028, 0.82, 1.45, 0.08),
             (-0.050, 0.72, 1.35, 0.18),
-            (-0.074, 0.55, 1.05, 0.5),
-            (-0.090, 0.35, 0.6, 0.8),
-            (-0.094, 0.02, 0.05, 0.9),
+            (-0.070, 0.62, 1.15, 0.45),
+            (-0.086, 0.45, 0.85, 0.7),
+            (-0.093, 0.02, 0.05, 0.8),
         ]
     )
     profile = np.stack((y + rows[:, 0] * h, rows[:, 1] * r, rows[:, 2] * r, 0 * rows[:, 0] + x, z + rows[:, 3] * r), -1)

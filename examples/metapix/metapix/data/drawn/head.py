@@ -47,7 +47,7 @@ def _spot(p: Array, x: float, y: float, width: float, height: float, soft: float
 def face(person: Proportions, rng: np.random.Generator, skin: Array, hair: Array, feminine: float, spacing: float) -> list[Surface]:
     """The skull with its face painted on, a nose and two ears."""
     centre, radii = skull(person)
-    surface = shell(centre, radii, min(spacing, 0.0035))
+    surface = shell(centre, radii, 0.8 * spacing)
     p = (surface.points - centre) / radii
     jaw = ramp(-p[:, 1], 0.1, 1.0)
     points = surface.points.copy()
@@ -107,7 +107,7 @@ def _strands(surface: Surface, hair: Array, p: Array, curl: float) -> Array:
 def _cap_of_hair(
     person: Proportions, hair: Array, spacing: float, grow: Array, line: float, side: float, back: float, curl: float = 0.0
 ) -> Surface:
-    """A shell over the skull without the face: hairline at ``line``, down to ``side`` at the temples and ``back`` behind, in skull radii."""
+    """A shell over the skull without the face: down to ``line`` in front, ``side`` at the temples, ``back`` behind, in skull radii."""
     centre, radii = skull(person)
     surface = shell(centre + radii * np.array([0, 0.05, -0.06]), radii * grow, spacing)
     p = (surface.points - centre) / radii

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metapix.data.drawn.body import BONE, Proportions, Skeleton
+from metapix.data.drawn.body import BONE, Proportions
 from metapix.data.drawn.head import face_points
+from metapix.data.drawn.kinematics import Skeleton
+from metapix.data.drawn.render import Layer
 from metapix.skeleton import JOINTS
 
 Array = NDArray[np.float64]
@@ -39,16 +41,17 @@ def covers() -> Array:
     return np.array([_COVER.get(name.rpartition("_")[2], 0.022) for name in JOINTS])
 
 
-def confidence(seen: Array, depth: Array, side: int) -> Array:
+def confidence(seen: Array, layer: Layer) -> Array:
     """(18,) 1 for joints in sight, :data:`HIDDEN` for covered ones, a ramp of 3 cm between.
 
-    ``seen`` (18, 3): x, y in picture sides and depth in metres; ``depth`` (side, side): the picture's nearest surface, metres.
+    ``seen`` (18, 3): x, y in picture sides and depth in metres.
     """
+    side = layer.nearest.shape[0]
     at = np.clip((seen[:, :2] * side).astype(int), 0, side - 1)
     # The median of a small neighbourhood: a single subpixel on an outline would flicker.
     reach = max(1, side // 128)
     shifts = np.array([(dx, dy) for dx in (-reach, 0, reach) for dy in (-reach, 0, reach)])
     near = np.clip(at[:, None] + shifts, 0, side - 1)
-    front = np.median(np.where(np.isinf(depth[near[..., 1], near[..., 0]]), 1e3, depth[near[..., 1], near[..., 0]]), axis=1)
+    front = np.median(layer.depth(near[..., 0], near[..., 1]), axis=1)
     hidden = np.clip((seen[:, 2] - front - covers()) / 0.03, 0, 1)
     return np.asarray(1 - (1 - HIDDEN) * hidden)

@@ -15,20 +15,21 @@ BEATS = 32
 """Key poses in one round of the dance."""
 
 ARMS: dict[str, tuple[float, float, float]] = {
-    "down": (0.16, -0.93, 0.12), "hip": (0.10, -0.57, 0.10), "side": (0.93, 0.05, 0.10), "high": (0.42, 0.84, 0.10), "up": (0.04, 0.95, 0.12),
-    "over": (-0.28, 0.72, 0.10), "front": (0.02, 0.02, 0.94), "clap": (-0.30, -0.10, 0.58), "chest": (-0.08, -0.30, 0.42), "cross": (-0.42, -0.22, 0.46),
-    "nape": (-0.06, 0.42, -0.08), "flex": (0.56, 0.36, 0.06), "ahead": (0.02, -0.18, 0.62), "behind": (0.14, -0.62, -0.34), "across": (-0.36, -0.66, 0.36),
-    "point": (0.72, 0.58, 0.20), "low": (0.66, -0.62, 0.14), "face": (-0.14, 0.14, 0.40), "bent": (0.46, -0.30, 0.36), "offer": (0.50, -0.10, 0.66),
+    "down": (0.16, -0.93, 0.12), "hip": (0.10, -0.57, 0.10), "side": (0.93, 0.05, 0.10), "high": (0.42, 0.84, 0.10),
+    "up": (0.04, 0.95, 0.12), "over": (-0.28, 0.72, 0.10), "front": (0.02, 0.02, 0.94), "clap": (-0.30, -0.10, 0.58),
+    "chest": (-0.08, -0.30, 0.42), "cross": (-0.42, -0.22, 0.46), "nape": (-0.06, 0.42, -0.08), "flex": (0.56, 0.36, 0.06),
+    "ahead": (0.02, -0.18, 0.62), "behind": (0.14, -0.62, -0.34), "across": (-0.36, -0.66, 0.36), "point": (0.72, 0.58, 0.20),
+    "low": (0.66, -0.62, 0.14), "face": (-0.14, 0.14, 0.40), "bent": (0.46, -0.30, 0.36), "offer": (0.50, -0.10, 0.66),
 }  # fmt: skip
 """Wrists from their shoulder in arm lengths: outwards, up, forward."""
 
 PAIRS: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = (
     (("high", "high"), ("bent", "bent")), (("side", "side"), ("chest", "chest")), (("high", "hip"), ("across", "hip")),
     (("ahead", "behind"), ("behind", "ahead")), (("over", "over"), ("low", "low")), (("point", "low"), ("low", "point")),
-    (("flex", "flex"), ("up", "up")), (("clap", "clap"), ("side", "side")), (("hip", "hip"), ("hip", "high")), (("front", "front"), ("bent", "bent")),
-    (("nape", "nape"), ("high", "high")), (("offer", "chest"), ("chest", "offer")), (("cross", "cross"), ("point", "point")),
-    (("side", "up"), ("up", "side")), (("face", "side"), ("side", "face")), (("low", "flex"), ("flex", "low")), (("down", "down"), ("high", "high")),
-    (("bent", "bent"), ("ahead", "behind")),
+    (("flex", "flex"), ("up", "up")), (("clap", "clap"), ("side", "side")), (("hip", "hip"), ("hip", "high")),
+    (("front", "front"), ("bent", "bent")), (("nape", "nape"), ("high", "high")), (("offer", "chest"), ("chest", "offer")),
+    (("cross", "cross"), ("point", "point")), (("side", "up"), ("up", "side")), (("face", "side"), ("side", "face")),
+    (("low", "flex"), ("flex", "low")), (("down", "down"), ("high", "high")), (("bent", "bent"), ("ahead", "behind")),
 )  # fmt: skip
 """Arm figures: right and left on one beat, right and left on the next."""
 
@@ -82,7 +83,7 @@ def winding(keys: Array, at: Array, snap: float) -> Array:
     total = keys[-1] - keys[0]
     slope = np.arange(count).reshape(-1, *([1] * (keys.ndim - 1))) * total / count
     shape = (-1, *([1] * (keys.ndim - 1)))
-    return periodic(keys[:-1] - slope, at, snap) + at.reshape(shape) * total / count
+    return np.asarray(periodic(keys[:-1] - slope, at, snap) + at.reshape(shape) * total / count)
 
 
 def eased(keys: Array, at: Array) -> Array:
@@ -105,6 +106,9 @@ def pose_at(dance: Dance, person: Proportions, time: Array) -> Pose:
     upper = periodic(dance.upper, at, dance.snap)
     upper += 0.05 * wave[:, [1, 0, 2, 3, 4, 0, 5, 4, 2]] * np.array([0.6, 1, 0.8, 1, 1, 0.8, 1, 0.8, 0.8])
     wrists = periodic(dance.wrists, at, dance.snap) + 0.04 * wave[:, [0, 3, 2, 4, 1, 5]].reshape(-1, 2, 3)
+    # A hand that passes its own shoulder would throw the elbow round; it goes round in front instead.
+    least = 1.05 * np.exp(-(wrists[..., :2] ** 2).sum(-1) / 0.35) - 0.6
+    wrists[..., 2] = 0.5 * (wrists[..., 2] + least + np.sqrt((wrists[..., 2] - least) ** 2 + 0.01))
     feet = eased(dance.feet, at)
     lift = np.sin(np.pi * np.clip((u - 0.06) / 0.88, 0, 1)) ** 2
     feet[:, :, 1] += dance.hops[index % count] * lift[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,10 +76,11 @@ def _blurred(picture: Tensor, sigma: float) -> Tensor:
 def _rough(mask: Tensor, noise: Noise, amount: float, scale: float) -> Tensor:
     shift = noise.mask_shift * scale * amount
     if shift:
-        # Moving the threshold of a blurred mask moves its edge: a blur of sigma has slope 1 / (sigma sqrt(2 pi)) there.
-        sigma = max(abs(shift), 0.5)
-        soft = _blurred(mask, sigma) / 255
-        mask = (((soft - 0.5) * sigma * 2.5 + shift + 0.5).clamp(0, 1)) * 255
+        # Across a straight edge blurred by sigma the mask is Phi(distance / sigma), so its inverse tells how deep a pixel lies.
+        sigma = max(abs(shift), 0.7)
+        soft = (_blurred(mask, sigma) / 255).clamp(1e-3, 1 - 1e-3)
+        depth = sigma * math.sqrt(2) * torch.erfinv(2 * soft - 1)
+        mask = (depth + shift + 0.5).clamp(0, 1) * 255
     return _blurred(mask, noise.mask_blur * scale)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metapix.data.drawn.surface import Surface, ramp
+from metapix.data.drawn.surface import Surface
 
 Array = NDArray[np.float64]
 
-SKIN = ("#f6d3bd", "#eebb9a", "#e0a27c", "#c98a5f", "#a96c45", "#85502f", "#643a22", "#4c2c1b")
+SKIN = ("#f7d0b4", "#f2c5a4", "#eebb98", "#e3a981", "#d6986c", "#c08050", "#a0663f", "#80502f", "#653c25")
 HAIR = ("#1b1513", "#2e1d14", "#4a2c17", "#6e4423", "#9a6a35", "#d0a45c", "#8e3b1e", "#a8a39c", "#e0ddd6", "#b23b74", "#2f6f9f")
 CLOTH = (
     "#f4f1ea", "#e9e2d0", "#22252b", "#3b4048", "#8d949c", "#c9302c", "#e8613c", "#f2a33a", "#f6d14b", "#8fbf4d", "#3f8f5b", "#1f6f6b",
@@ -41,7 +41,7 @@ def linear(code: str) -> Array:
 def pick(rng: np.random.Generator, codes: tuple[str, ...], spread: float = 0.08) -> Array:
     """(3,) one of the colours, a little varied."""
     colour = linear(str(rng.choice(np.array(codes)))) * np.exp(rng.normal(0, spread, 3) * 0.6 + rng.normal(0, spread))
-    return np.clip(colour, 0.004, 0.93)
+    return np.asarray(np.clip(colour, 0.004, 0.93))
 
 
 def contrasting(rng: np.random.Generator, codes: tuple[str, ...], other: Array) -> Array:
@@ -76,26 +76,26 @@ class Pattern:
         u = surface.angle / (2 * np.pi) * around + self.phase
         v = surface.along / self.repeat + self.phase
         share = _prints(self.kind, u, v)[:, None]
-        return self.first * (1 - share) + self.second * share
+        return np.asarray(self.first * (1 - share) + self.second * share)
 
 
 def _prints(kind: str, u: Array, v: Array) -> Array:
     """(N,) how much of the second colour a print shows at repeats ``u`` around and ``v`` along."""
     if kind == "stripes":
-        return (v % 1 < 0.42).astype(float)
+        return np.asarray((v % 1 < 0.42), dtype=float)
     if kind == "pinstripes":
-        return 0.8 * (u * 2 % 1 < 0.25)
+        return np.asarray(0.8 * (u * 2 % 1 < 0.25))
     if kind == "checks":
-        return 0.5 * (v % 1 < 0.5) + 0.5 * (u % 1 < 0.5)
+        return np.asarray(0.5 * (v % 1 < 0.5) + 0.5 * (u % 1 < 0.5))
     if kind == "dots":
         row = np.floor(v)
-        return (((u + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.085).astype(float)
+        return np.asarray((((u + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.085), dtype=float)
     if kind == "diagonal":
-        return ((u + v) % 1 < 0.4).astype(float)
+        return np.asarray(((u + v) % 1 < 0.4), dtype=float)
     if kind == "zigzag":
-        return ((v + 0.5 * np.abs(u % 1 - 0.5)) % 1 < 0.35).astype(float)
+        return np.asarray(((v + 0.5 * np.abs(u % 1 - 0.5)) % 1 < 0.35), dtype=float)
     if kind == "heather":
-        return 0.5 + 0.25 * np.sin(9.1 * u + 3 * np.sin(7.7 * v)) + 0.25 * np.sin(12.7 * v + 2 * np.sin(11.3 * u))
+        return np.asarray(0.5 + 0.25 * np.sin(9.1 * u + 3 * np.sin(7.7 * v)) + 0.25 * np.sin(12.7 * v + 2 * np.sin(11.3 * u)))
     if kind == "plain":
         return np.zeros_like(u)
     raise KeyError(f"no print called {kind!r}")
@@ -114,11 +114,3 @@ def badge(surface: Surface, colour: Array, middle: float, size: float, kind: str
     }[kind]
     where = inside if kind == "band" else inside & front
     return np.where(where[:, None], colour, surface.colour)
-
-
-def shaded(surface: Surface, colour: Array, dark: Array) -> Array:
-    """``colour`` (N, 3) darkened where ``dark`` (N,) in [0, 1] says."""
-    return colour * (1 - np.clip(dark, 0, 1))[:, None]
-
-
-__all__ = ["CLOTH", "HAIR", "SKIN", "TROUSERS", "Pattern", "badge", "contrasting", "linear", "pick", "ramp", "shaded"]

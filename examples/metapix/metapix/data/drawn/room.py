@@ -77,7 +77,7 @@ def floor_colour(rng: np.random.Generator, x: Array, z: Array) -> Array:
         along = z + 1.3 * _cells(rng, row)
         shade = 0.82 + 0.32 * _cells(rng, row, np.floor(along / 1.1)) + 0.06 * _noise(rng, x * 8, z, 0.5)
         gap = (x / wide % 1 < 0.06) | (along / 1.1 % 1 < 0.012)
-        return base * (shade * np.where(gap, 0.55, 1.0))[..., None]
+        return np.asarray(base * (shade * np.where(gap, 0.55, 1.0))[..., None])
     if kind == "tiles":
         side = float(rng.uniform(0.30, 0.55))
         second = base * float(rng.choice([0.45, 0.7, 1.0, 1.0]))
@@ -90,8 +90,8 @@ def floor_colour(rng: np.random.Generator, x: Array, z: Array) -> Array:
         i, j = np.floor(x / 0.45), np.floor(z / 0.45)
         strip = np.where((i + j) % 2 < 1, x, z) / 0.09
         shade = 0.84 + 0.28 * _cells(rng, i, j, np.floor(strip))
-        return base * (shade * np.where(strip % 1 < 0.07, 0.75, 1.0))[..., None]
-    return base * (1 + 0.10 * _noise(rng, x, z, 0.05) + 0.06 * _noise(rng, x, z, 0.6))[..., None]
+        return np.asarray(base * (shade * np.where(strip % 1 < 0.07, 0.75, 1.0))[..., None])
+    return np.asarray(base * (1 + 0.10 * _noise(rng, x, z, 0.05) + 0.06 * _noise(rng, x, z, 0.6))[..., None])
 
 
 def wall_colour(rng: np.random.Generator, u: Array, y: Array, base: Array) -> Array:
@@ -202,7 +202,7 @@ class Thing:
             wood = linear("#9a7448")
             return np.where(((w < 0.08) | (edge < 0.03))[..., None], wood, books)
         cushions = (np.abs(u * 3 % 1 - 0.5) > 0.48) | (np.abs(v - 0.55) < 0.02)
-        return first * (np.where(cushions, 0.7, 1.0) * (0.75 + 0.35 * v))[..., None]
+        return np.asarray(first * (np.where(cushions, 0.7, 1.0) * (0.75 + 0.35 * v))[..., None])
 
 
 def _things(rng: np.random.Generator) -> list[Thing]:

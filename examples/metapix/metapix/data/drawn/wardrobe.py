@@ -117,7 +117,7 @@ def _arm(person: Proportions, outfit: Outfit, side: int, skin: Array, spacing: f
     if outfit.sleeve < 0.9:
         parts.append(bare.keep(bare.along < cut + 0.03))
     if outfit.sleeve > 0:
-        wide = outfit.ease * (1.3 if outfit.sleeve < 0.9 else 0.8) + 0.003
+        wide = outfit.ease * 0.9 + 0.003
         sleeve = figure.arm(person, side, figure.arm_profile(person, wide, 0.3 * outfit.ease), spacing)
         sleeve = replace(sleeve, colour=outfit.shirt.paint(sleeve, 0.05))
         sleeve.colour[np.abs(sleeve.along - cut - 0.008) < 0.008] *= 0.7
@@ -143,7 +143,8 @@ def _leg(person: Proportions, outfit: Outfit, side: int, skin: Array, spacing: f
     elif outfit.below == "shorts":
         cloth = figure.leg(person, side, figure.leg_profile(person, 0.9 * outfit.ease + 0.008, 0.0), spacing)
     else:
-        return [*parts, bare]
+        # Under a skirt the thigh is left out, or it would show through the cloth when it is raised.
+        return [*parts, bare.keep(bare.along < cut + 0.02)]
     cloth = replace(cloth, colour=outfit.lower.paint(cloth, 0.08))
     cloth.colour[np.abs(cloth.along - cut - 0.008) < 0.008] *= 0.75
     return [*parts, bare.keep(bare.along < cut + 0.04), cloth.keep(cloth.along > cut)]
@@ -171,5 +172,5 @@ def _skirt(person: Proportions, outfit: Outfit, spacing: float) -> Surface:
     cloth.points[:] += fold[:, None] * cloth.normals
     cloth = replace(cloth, colour=outfit.lower.paint(cloth, 0.12 * h) * (1 + 9 * fold[:, None]))
     left = ramp(np.sin(cloth.angle), -0.55, 0.55)
-    weights = np.stack((1 - down, 0.45 * down, 0.55 * down * (1 - left), 0.55 * down * left), -1)
+    weights = np.stack((1 - down, 0.12 * down, 0.88 * down * (1 - left), 0.88 * down * left), -1)
     return cloth.bound(("pelvis", "skirt", "right_thigh", "left_thigh"), weights)

@@ -1,0 +1,168 @@
+"""References: what the K frames tell besides the pose (the empty room, the puppet), and a generator that starts from them.
+
+The paper's network must carry a room and a person through its weights. With a reference it only has to say what to change: an
+untrained one gives the reference itself, so that learning nothing is the floor.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+import gan_meta as gm
+from gan_meta.models.pix2pixhd import GlobalGenerator, MultiscaleDiscriminator
+from gan_meta.naming import unknown_name
+from metapix.data.clip import Clip
+from metapix.plate import background_plate
+from metapix.puppet import Puppet
+from metapix.skeleton import N_JOINTS
+from metapix.tasks import with_pose
+
+REFERENCE_CHANNELS = {"none": 0, "plate": 3, "puppet": 7}
+"""Channels that a reference adds to the 18 of the pose: the plate's colours, or the puppet's colours, alpha and plate."""
+
+
+class Reference:
+    """What K frames of a person say about a picture of that person in another pose.
+
+    Args:
+        kind: ``"none"``, ``"plate"`` or ``"puppet"``.
+        shots: the K frames, at the size of the pictures to come; nothing else is ever looked at.
+
+    Raises:
+        ValueError: for an unknown kind.
+        InputError: when there is no frame.
+    """
+
+    def __init__(self, kind: str, shots: Clip) -> None:
+        if kind not in REFERENCE_CHANNELS:
+            raise ValueError(unknown_name("reference", kind, REFERENCE_CHANNELS))
+        self.kind = kind
+        self.plate = background_plate(shots) if kind != "none" else None
+        self.puppet = Puppet(shots, self.plate) if kind == "puppet" else None
+
+    def channels(self, joints: Tensor, boxes: Tensor | None, size: int) -> Tensor:
+        """The reference for these poses, as further input channels.
+
+        Args:
+            joints: (N, 18, 3) in pixels of a ``size`` x ``size`` picture.
+            boxes: (N, 3) each picture's part of the camera's, as in :class:`Clip`; ``None``: the frames' own.
+
+        Returns:
+            (N, R, size, size), R as in ``REFERENCE_CHANNELS``: colours and alpha in [-1, 1].
+        """
+        if self.puppet is not None:
+            frames = self.puppet.render(joints, boxes, size)
+            return torch.cat([frames.person, frames.alpha * 2 - 1, frames.plate], dim=1)
+        if self.plate is not None:
+            plate = self.plate.crops(boxes, size)
+            return plate if len(plate) == len(joints) else plate[:1].expand(len(joints), -1, -1, -1)
+        return joints.new_zeros(len(joints), 0, size, size)
+
+
+class ReferenceGenerator(nn.Module):
+    """A global generator around a reference: it says how to change it, and changes nothing before it is trained.
+
+    Its network gives a gate and a colour for each pixel, both in [-1, 1] and both zero at the start:
+
+    - ``"puppet"``: ``image = plate + (alpha + gate) * (person - plate) + colour``: the gate moves the border between what is
+      taken from the warped person and what from the plate, the colour adds what neither has;
+    - ``"plate"``: ``image = plate + gate * (colour - plate)``.
+
+    Args:
+        reference: ``"plate"`` or ``"puppet"``.
+        pose_channels: of the pose, which come first in the input.
+        base_channels, n_downsample, n_blocks, upsampling: as for :class:`gan_meta.models.pix2pixhd.GlobalGenerator`.
+    """
+
+    def __init__(
+        self, reference: str, pose_channels: int, base_channels: int, n_downsample: int, n_blocks: int, upsampling: str = "resize"
+    ) -> None:
+        super().__init__()
+        if reference not in ("plate", "puppet"):
+            raise ValueError(unknown_name("reference", reference, ("plate", "puppet")))
+        self.reference = reference
+        self.pose_channels = pose_channels
+        in_channels = pose_channels + REFERENCE_CHANNELS[reference]
+        self.network = GlobalGenerator(
+            in_channels, 4, base_channels=base_channels, n_downsample=n_downsample, n_blocks=n_blocks, upsampling=upsampling
+        )
+        last = [module for module in self.network.modules() if isinstance(module, nn.Conv2d)][-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(nn.Parameter, last.bias))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, pose_channels + R, H, W), pose first, to (N, 3, H, W); about [-1, 1], not clamped, so that every pixel keeps its gradient."""
+        output: Tensor = self.network(inputs)
+        gate, colour = output[:, :1], output[:, 1:]
+        reference = inputs[:, self.pose_channels :]
+        if self.reference == "plate":
+            image = reference + gate * (colour - reference)
+        else:
+            person, alpha, plate = reference[:, :3], (reference[:, 3:4] + 1) / 2, reference[:, 4:]
+            image = plate + (alpha + gate) * (person - plate) + colour
+        return image
+
+
+@gm.models.register("metapix-reference")
+def build_reference_pair(
+    reference: str = "puppet",
+    pose_channels: int = N_JOINTS,
+    base_channels: int = 16,
+    n_downsample: int = 2,
+    n_blocks: int = 3,
+    upsampling: str = "resize",
+    discriminator_channels: int = 0,
+    n_layers: int = 3,
+    n_scales: int = 2,
+) -> gm.GANPair:
+    """A pair whose generator starts from a reference.
+
+    Args:
+        discriminator_channels: base width of the discriminator; 0 for a generator alone.
+    """
+    generator = ReferenceGenerator(reference, pose_channels, base_channels, n_downsample, n_blocks, upsampling)
+    if not discriminator_channels:
+        return gm.GANPair(generator)
+    in_channels = pose_channels + REFERENCE_CHANNELS[reference] + 3
+    return gm.GANPair(
+        generator, MultiscaleDiscriminator(in_channels, base_channels=discriminator_channels, n_layers=n_layers, n_scales=n_scales)
+    )
+
+
+def reference_of(pair: gm.GANPair) -> str:
+    """The kind of reference a pair takes: what it was built with, ``"none"`` for the paper's."""
+    return str(pair.model_arguments.get("reference", "none"))
+
+
+def shot_samples(shots: Clip, kind: str, *, pairs: bool = True) -> gm.Batch:
+    """The K frames as samples to learn from; a frame's reference never comes from the frame itself, or the network would learn to copy.
+
+    Args:
+        shots: K frames.
+        kind: the reference. ``"none"`` gives K samples. Otherwise each frame has a reference made of the other K - 1 and, with
+            ``pairs``, one of each other frame alone: K + K (K - 1) samples.
+
+    Returns:
+        ``"pose"`` (M, 18 + R, S, S) and ``"image"`` (M, 3, S, S) in [-1, 1]; M = 0 for a reference with a single frame, from which
+        nothing can be left out.
+    """
+    if kind == "none":
+        return with_pose(shots, None)
+    count = len(shots)
+    parts: list[gm.Batch] = []
+    for target in range(count):
+        others = [number for number in range(count) if number != target]
+        sources = [others] if others else []
+        if pairs and len(others) > 1:
+            sources += [[number] for number in others]
+        frame = shots.select([target])
+        for source in sources:
+            channels = Reference(kind, shots.select(source)).channels(frame.joints, frame.boxes, shots.size)
+            parts.append(with_pose(frame, channels))
+    if not parts:
+        empty = shots.select([])
+        return with_pose(empty, torch.zeros(0, REFERENCE_CHANNELS[kind], shots.size, shots.size))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,63 @@
+"""Files are whole or not there, and JSON that cannot be read is refused in words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from metapix.errors import InputError
+from metapix.files import read_json, write_bytes, write_picture, write_text
+from skimage import io
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"\x00\xff")
+    write_text(tmp_path / "b", "naïve ± é")
+    assert (tmp_path / "a").read_bytes() == b"\x00\xff"
+    assert (tmp_path / "b").read_text(encoding="utf-8") == "naïve ± é"
+    write_bytes(tmp_path / "a", b"")
+    assert (tmp_path / "a").read_bytes() == b""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_picture_comes_back_pixel_for_pixel_in_rgb(tmp_path: Path) -> None:
+    picture = torch.randint(0, 256, (3, 5, 9), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    write_picture(tmp_path / "p.png", picture)
+    assert torch.equal(torch.from_numpy(io.imread(tmp_path / "p.png")).permute(2, 0, 1), picture)
+
+
+@pytest.mark.parametrize("broken", ["replace", "fsync"])
+def test_a_write_that_fails_leaves_the_earlier_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    write_text(tmp_path / "scores.json", "earlier")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, broken, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(tmp_path / "scores.json", "later")
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+    assert (tmp_path / "scores.json").read_text() == "earlier"
+
+
+def test_a_folder_that_is_none_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "absent" / "a", tmp_path / "file" / "a"):
+        with pytest.raises(OSError):
+            write_text(place, "y")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "damaged"), (b'{"a": 1', "damaged"), (b"\xff\xfe", "damaged"), (b"[1]", "a dict belongs there, it holds a list"), (b"[" * 9999, "damaged")],
+)
+def test_damaged_json_says_which_file_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "seconds.json"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"seconds\.json is damaged.*{words if words != 'damaged' else ''}.*; throw it away"):
+        read_json(file, dict, "throw it away")
+    file.write_bytes(b'{"a": 1}')
+    assert read_json(file, dict) == {"a": 1}
