@@ -4,10 +4,10 @@ from gan_meta import algorithms, losses, metrics, models
 from gan_meta.adaptation import adapt
 from gan_meta.algorithms import MetaAlgorithm, MetaGradient
 from gan_meta.checkpoint import CheckpointError, load_pair, save_pair
-from gan_meta.game import NonFiniteLossError
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Batch, Losses, Objective
 from gan_meta.pair import GANPair
+from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.pretraining import pretrain
 from gan_meta.tasks import BatchSource, FewShotTasks, FixedTasks, Task, TaskSource
 from gan_meta.trainer import MetaTrainer

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from gan_meta.game import Game, check_finite
+from gan_meta.carry import CarriedMoments
+from gan_meta.game import Game
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
+from gan_meta.player_loss import check_finite
 from gan_meta.tasks import Samples
 
 OnStep = Callable[[int, GANPair, Mapping[str, Tensor]], None]
@@ -38,14 +40,28 @@ def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoo
 
 
 def play(
-    pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0, on_step: OnStep | None = None
+    pair: GANPair,
+    objective: Objective,
+    support: Samples,
+    inner: InnerLoop,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    carried: CarriedMoments | None = None,
 ) -> tuple[GANPair, dict[str, float]]:
-    """As :func:`adapt`; returns phi and the last iteration's losses by name."""
+    """As :func:`adapt`; returns phi and the last iteration's losses by name.
+
+    Args:
+        carried: the optimiser state of the game before, which this game takes up and leaves to the next; fresh if ``None``.
+    """
     game = Game(pair.clone(), objective, support, inner, seed)
+    if carried is not None:
+        carried.hand_to(game)
     history: list[dict[str, Tensor]] = []
     for step in range(inner.steps):
         history.append(game.step())
         if on_step is not None:
             on_step(step + 1, game.pair, history[-1])
     check_finite(history)
+    if carried is not None:
+        carried.take_from(game)
     return game.finish(), {name: float(value) for name, value in history[-1].items()} if history else {}

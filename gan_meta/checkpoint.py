@@ -18,6 +18,8 @@ from gan_meta.pair import GANPair
 
 FORMAT = "gan-meta"
 VERSION = 1
+EXTRA = "extra/"
+"""Prefix of a pair file's further tensors; no parameter's name has a slash."""
 
 
 class CheckpointError(ValueError):
@@ -71,18 +73,20 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(metadata["document"])
 
 
-def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
+def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, Tensor] | None = None) -> None:
     """Save a pair's weights with its model name and arguments, so that :func:`load_pair` can build it again.
 
     Args:
         facts: further JSON-able facts to keep in the file, for example how the weights were trained.
+        extra: further tensors to keep in the file, for example the samples that the pair was adapted to; see :func:`load_extra`.
 
     Raises:
         OSError: when the file cannot be written.
         TypeError: when the model's arguments or the facts cannot be put into JSON.
     """
     document = {"model": pair.model_name, "arguments": pair.model_arguments, "facts": dict(facts or {})}
-    save_tensors(path, pair.state_dict(), document)
+    kept = {f"{EXTRA}{name}": tensor for name, tensor in (extra or {}).items()}
+    save_tensors(path, {**pair.state_dict(), **kept}, document)
 
 
 def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
@@ -97,6 +101,7 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
         CheckpointError: when the file is none of ours, names no model while ``into`` is missing, or does not fit.
     """
     tensors, document = load_tensors(path)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(EXTRA)}
     if "arguments" not in document:
         raise CheckpointError(f"{path} holds no pair; it may be a training checkpoint")
     pair = into
@@ -118,6 +123,11 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
         raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
     pair.load_state_dict(tensors)
     return pair
+
+
+def load_extra(path: str | Path) -> dict[str, Tensor]:
+    """The further tensors that :func:`save_pair` was given, by name; empty where there were none."""
+    return {name.removeprefix(EXTRA): tensor for name, tensor in load_tensors(path)[0].items() if name.startswith(EXTRA)}
 
 
 def pair_facts(path: str | Path) -> dict[str, Any]:

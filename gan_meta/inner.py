@@ -121,8 +121,8 @@ class InnerLoop:
 
     @property
     def all_roles(self) -> dict[str, str]:
-        """The role patterns, freeze_d's included."""
-        return {**FREEZE_D[self.freeze_d], **self.roles}
+        """The role patterns, freeze_d's included; it has the last word over wider ones such as ``"*"``."""
+        return {**self.roles, **FREEZE_D[self.freeze_d]}
 
     def turns(self) -> tuple[Turn, ...]:
         """The turns of one iteration, in order."""

@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from gan_meta.checkpoint import load_tensors, pack_optimizer, refuse_other_settings, save_tensors, unpack_optimizer
-from gan_meta.game import Game, check_finite
+from gan_meta.game import Game
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
+from gan_meta.player_loss import check_finite
 from gan_meta.tasks import Samples, count_samples
 from gan_meta.trainer import describe_inner, pair_tensors
 

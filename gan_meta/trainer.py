@@ -13,17 +13,17 @@ from torch import Tensor
 
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient
 from gan_meta.checkpoint import load_tensors, pack_optimizer, refuse_other_settings, save_tensors, unpack_optimizer
-from gan_meta.game import NonFiniteLossError
 from gan_meta.inner import InnerLoop
 from gan_meta.naming import unknown_name
+from gan_meta.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
 from gan_meta.pair import GANPair
+from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.roles import is_learned, resolve_roles
 from gan_meta.seeds import derive_seed
 from gan_meta.tasks import FixedTasks, Task, TaskSource
 
 logger = logging.getLogger(__name__)
 
-META_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 META_SCHEDULES = ("linear", "constant")
 
 OnIteration = Callable[[int, Mapping[str, float]], None]
@@ -40,10 +40,12 @@ class MetaTrainer:
         meta_lr: eps, the outer learning rate of the first step.
         meta_schedule: ``"linear"``: ``meta_lr * (1 - i / iterations)``; or ``"constant"``.
         meta_batch_size: tasks an iteration; their directions are averaged.
-        meta_optimizer: ``"sgd"`` (the paper's) or ``"adam"``.
+        meta_optimizer: ``"sgd"`` (the paper's), ``"adam"`` or any other of ``torch.optim`` in lower case; or a factory, called as
+            ``factory(parameters, lr=...)``, for one with options: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
         run_dir: where checkpoints go; ``None`` keeps nothing.
         checkpoint_every: iterations between checkpoints.
         seed: with the same seed, settings and start, the result is the same.
+        clip_norm: the largest norm of an iteration's mean direction; longer ones are shortened to it. ``None``: no clipping.
         max_bad_tasks: how many tasks in a row may end without a finite direction before training stops; such a task is
             skipped, counted in ``skipped_tasks`` and logged.
         on_iteration: called after each iteration with (iterations done, logs).
@@ -69,17 +71,16 @@ class MetaTrainer:
         meta_lr: float = 1.0,
         meta_schedule: str = "linear",
         meta_batch_size: int = 1,
-        meta_optimizer: str = "sgd",
+        meta_optimizer: str | OptimizerFactory = "sgd",
         run_dir: str | Path | None = None,
         checkpoint_every: int = 25,
         seed: int = 0,
         max_bad_tasks: int = 5,
         on_iteration: OnIteration | None = None,
+        clip_norm: float | None = None,
     ) -> None:
         if meta_schedule not in META_SCHEDULES:
             raise ValueError(unknown_name("meta_schedule", meta_schedule, META_SCHEDULES))
-        if meta_optimizer not in META_OPTIMIZERS:
-            raise ValueError(unknown_name("meta_optimizer", meta_optimizer, META_OPTIMIZERS))
         for name, value, least in (
             ("iterations", iterations, 0),
             ("meta_batch_size", meta_batch_size, 1),
@@ -105,10 +106,10 @@ class MetaTrainer:
         self.skipped_tasks = 0
         self._bad_in_a_row = 0
         roles = resolve_roles(pair, algorithm.inner.all_roles)
-        self._learned = {name: parameter for name, parameter in pair.named_parameters() if is_learned(roles[name])}
-        if not self._learned:
+        learned = {name: parameter for name, parameter in pair.named_parameters() if is_learned(roles[name])}
+        if not learned:
             raise ValueError("no weight's start is learned: every weight is 'local' or 'frozen', so there is nothing to meta-train")
-        self._optimizer = META_OPTIMIZERS[meta_optimizer](list(self._learned.values()), lr=meta_lr)
+        self._outer = OuterStep(learned, meta_optimizer, meta_lr, clip_norm)
 
     def fit(self, resume: bool | str = "auto") -> GANPair:
         """Take the remaining iterations and return theta.
@@ -140,12 +141,12 @@ class MetaTrainer:
         """One iteration: a meta-batch of games, and one step of theta. Returns the logs, averaged over the tasks."""
         directions = [direction for direction in map(self._direction, range(self.meta_batch_size)) if direction is not None]
         rate = self.meta_lr_at(self.iteration)
-        if directions:
-            self._move(directions, rate)
+        norm = self._outer.move(directions, rate) if directions else 0.0
+        move_buffers(self.pair, directions, rate)
         self.iteration += 1
         names = directions[0].logs if directions else ()
         logs = {name: sum(direction.logs[name] for direction in directions) / len(directions) for name in names}
-        return {**logs, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
+        return {**logs, "direction_norm": norm, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
 
     def meta_lr_at(self, iteration: int) -> float:
         """eps at a 0-based iteration."""
@@ -161,8 +162,9 @@ class MetaTrainer:
         task = self.tasks.sample(seed)
         try:
             direction = self.algorithm.meta_gradient(self.pair, task, seed=derive_seed(seed, "game"))
-            if not all(bool(torch.isfinite(gradient).all()) for gradient in direction.grads.values()):
-                raise NonFiniteLossError("the direction holds values that are not finite")
+            bad = [name for name, gradient in direction.grads.items() if not bool(torch.isfinite(gradient).all())]
+            if bad:
+                raise NonFiniteLossError(f"the direction of {bad[0]!r} holds values that are not finite ({len(bad)} parameters do)")
         except NonFiniteLossError as error:
             self.skipped_tasks += 1
             self._bad_in_a_row += 1
@@ -173,22 +175,6 @@ class MetaTrainer:
         self._bad_in_a_row = 0
         return direction
 
-    @torch.no_grad()
-    def _move(self, directions: Sequence[MetaGradient], rate: float) -> None:
-        for name, parameter in self._learned.items():
-            parameter.grad = _mean([direction.grads[name] for direction in directions])
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        for parameter in self._learned.values():
-            parameter.grad = None
-        for name, buffer in self.pair.named_buffers():
-            values = [direction.buffers[name] for direction in directions if name in direction.buffers]
-            if values and buffer.is_floating_point():
-                buffer.sub_(rate * _mean(values))
-            elif values:
-                buffer.copy_(values[-1])
-
     @property
     def settings(self) -> dict[str, Any]:
         """What a checkpoint must agree on to be resumed."""
@@ -198,15 +184,18 @@ class MetaTrainer:
             "meta_lr": self.meta_lr,
             "meta_schedule": self.meta_schedule,
             "meta_batch_size": self.meta_batch_size,
-            "meta_optimizer": self.meta_optimizer,
+            "meta_optimizer": optimizer_label(self.meta_optimizer),
+            "clip_norm": self._outer.clip_norm,
+            "carry_optimizer": True if self.algorithm.carried is not None else None,
             "seed": self.seed,
             "inner": describe_inner(self.algorithm.inner),
         }
 
     def _save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        tensors, optimizer = pack_optimizer(self._optimizer, "optimizer.")
+        tensors, optimizer = pack_optimizer(self._outer.optimizer, "optimizer.")
         tensors.update({f"pair.{name}": tensor for name, tensor in self.pair.state_dict().items()})
+        tensors.update({f"algorithm.{name}": tensor for name, tensor in self.algorithm.state_tensors().items()})
         counters = {"iteration": self.iteration, "skipped_tasks": self.skipped_tasks, "bad_in_a_row": self._bad_in_a_row}
         save_tensors(path, tensors, {"settings": self.settings, "counters": counters, "optimizer": optimizer})
 
@@ -214,7 +203,8 @@ class MetaTrainer:
         tensors, document = load_tensors(path)
         refuse_other_settings(path, document["settings"], self.settings)
         self.pair.load_state_dict(pair_tensors(tensors))
-        unpack_optimizer(self._optimizer, "optimizer.", tensors, document["optimizer"])
+        self.algorithm.load_state_tensors(_under("algorithm.", tensors))
+        unpack_optimizer(self._outer.optimizer, "optimizer.", tensors, document["optimizer"])
         counters = document["counters"]
         self.iteration, self.skipped_tasks, self._bad_in_a_row = (
             counters["iteration"],
@@ -234,8 +224,8 @@ def describe_inner(inner: InnerLoop) -> dict[str, Any]:
 
 def pair_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The pair's part of a checkpoint's tensors."""
-    return {name.removeprefix("pair."): tensor for name, tensor in tensors.items() if name.startswith("pair.")}
+    return _under("pair.", tensors)
 
 
-def _mean(values: Sequence[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else torch.stack(list(values)).mean(dim=0)
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

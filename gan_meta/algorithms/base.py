@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from gan_meta.carry import CarriedMoments
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
@@ -37,24 +38,51 @@ class MetaAlgorithm(ABC):
     Args:
         objective: what each player minimises.
         inner: the options of the game.
+        carry_optimizer: whether a game takes up Adam's running averages where the game before left them, instead of fresh
+            ones for each task.
+
+    Raises:
+        TypeError: when ``objective`` or ``inner`` is of another type.
+        ValueError: for ``carry_optimizer`` with an optimiser that has no state.
     """
 
-    def __init__(self, *, objective: Objective, inner: InnerLoop) -> None:
+    carried: CarriedMoments | None = None
+
+    def __init__(self, *, objective: Objective, inner: InnerLoop, carry_optimizer: bool = False) -> None:
         if not isinstance(objective, Objective):
             raise TypeError(f"objective must be a gan_meta.Objective, got {type(objective).__name__}")
         if not isinstance(inner, InnerLoop):
             raise TypeError(f"inner must be a gan_meta.InnerLoop, got {type(inner).__name__}")
+        if carry_optimizer and inner.optimizer == "sgd":
+            raise ValueError('carry_optimizer=True and optimizer="sgd" exclude each other: plain SGD has no state to carry')
         self.objective = objective
         self.inner = inner
+        self.carried = CarriedMoments() if carry_optimizer else None
 
     @abstractmethod
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         """The direction of one task at theta = ``pair``, which stays untouched, bit for bit."""
 
+    def state_tensors(self) -> dict[str, Tensor]:
+        """What the algorithm remembers from task to task, for checkpoints; empty for most."""
+        return {} if self.carried is None else self.carried.tensors()
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what :meth:`state_tensors` gave."""
+        if self.carried is not None:
+            self.carried.load_tensors(tensors)
+
 
 def learned_names(pair: GANPair, inner: InnerLoop) -> list[str]:
     """The names of the parameters whose start is learned across tasks."""
     return [name for name, role in resolve_roles(pair, inner.all_roles).items() if is_learned(role)]
+
+
+def learned_by_player(pair: GANPair, inner: InnerLoop) -> dict[str, list[str]]:
+    """:func:`learned_names` of each player that has any."""
+    names = learned_names(pair, inner)
+    own = {player: [name for name in names if name.startswith(f"{player}.")] for player in pair.players}
+    return {player: names for player, names in own.items() if names}
 
 
 def displacement(theta: GANPair, phi: GANPair, names: list[str]) -> dict[str, Tensor]:

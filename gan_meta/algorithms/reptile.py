@@ -29,5 +29,5 @@ class Reptile(MetaAlgorithm):
                     f"Reptile cannot learn {name!r} with the role {role!r}: a weight that stays fixed in the game gives it no direction; "
                     'use "meta" or "frozen" there, or an algorithm with a query gradient such as "fomaml"'
                 )
-        phi, logs = play(pair, self.objective, task.support, self.inner, seed)
+        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried)
         return MetaGradient(displacement(pair, phi, learned_names(pair, self.inner)), logs, buffer_displacement(pair, phi))

@@ -16,7 +16,7 @@ from gan_meta.pair import GANPair
 Builder = Callable[..., GANPair]
 BuilderFunction = TypeVar("BuilderFunction", bound=Builder)
 
-_BUILT_IN = {"pix2pixhd": "gan_meta.models.pix2pixhd"}
+_BUILT_IN = {"pix2pixhd": "gan_meta.models.pix2pixhd", "posewarp": "gan_meta.models.posewarp"}
 """Names of the models that come with the library, and the modules that register them."""
 
 _BUILDERS: dict[str, Builder] = {}

@@ -105,7 +105,9 @@ def test_too_many_stages_are_refused(crew: Crew) -> None:
 def test_after_an_error_the_other_stages_end_and_leave_nothing_half_written(tmp_path: Path) -> None:
     partial, start = tmp_path / "video.partial", time.monotonic()
     with pytest.raises(LookupError, match="no such person"), Crew(2) as crew:
-        crew.run([stage("slow", write_slowly, partial), stage("quick", refuse_once, partial), stage("next", write_slowly, tmp_path / "next")])
+        crew.run(
+            [stage("slow", write_slowly, partial), stage("quick", refuse_once, partial), stage("next", write_slowly, tmp_path / "next")]
+        )
     assert time.monotonic() - start < PATIENCE
     assert list(tmp_path.iterdir()) == []
 

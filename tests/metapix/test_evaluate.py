@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import statistics
 
-import gan_meta as gm
 import numpy as np
 import pytest
 import torch
-from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.evaluate import evaluate_nearest, evaluate_start, make_row, score_clip
 from metapix.pose_input import joint_heatmaps, person_discs, to_unit
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
+import gan_meta as gm
+from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from tests.metapix.clips import noise_clip
 
 OBJECTIVE = Pix2PixHDObjective(perceptual=None, pixel=10.0)
@@ -97,9 +97,7 @@ def test_evaluating_a_start_is_what_one_would_do_by_hand() -> None:
     videos = evaluate_start(
         start, clips, OBJECTIVE, INNER, 3, seed=7, on_clip=lambda clip, pair, generated: seen.append((clip.name, pair, generated))
     )
-    for clip, border, chosen, video, (name, pair, generated) in zip(
-        clips, (17, 11), ([0, 5, 11], [0, 3, 7]), videos, seen, strict=True
-    ):
+    for clip, border, chosen, video, (name, pair, generated) in zip(clips, (17, 11), ([0, 5, 11], [0, 3, 7]), videos, seen, strict=True):
         shots = {"pose": joint_heatmaps(clip.joints[chosen], 32), "image": to_unit(clip.frames[chosen])}
         adapted = gm.adapt(tiny_pair(), OBJECTIVE, shots, INNER, 7)
         with torch.no_grad():

@@ -52,7 +52,13 @@ def test_a_folder_that_is_none_is_an_os_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "damaged"), (b'{"a": 1', "damaged"), (b"\xff\xfe", "damaged"), (b"[1]", "a dict belongs there, it holds a list"), (b"[" * 9999, "damaged")],
+    [
+        (b"", "damaged"),
+        (b'{"a": 1', "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"[1]", "a dict belongs there, it holds a list"),
+        (b"[" * 9999, "damaged"),
+    ],
 )
 def test_damaged_json_says_which_file_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "seconds.json"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import gan_meta as gm
 import pytest
 import torch
-from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.data.drawn import draw_clip
 from metapix.errors import InputError
 from metapix.personalize import generate, personalize
 from metapix.pose_input import joint_heatmaps, to_unit
+
+import gan_meta as gm
+from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 
 OBJECTIVE = Pix2PixHDObjective(perceptual=None, pixel=10.0)
 

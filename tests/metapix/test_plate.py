@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from metapix.background import fill, person_pixels
+from metapix.background import MARGINS, fill, person_pixels
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.plate import background_plate
@@ -28,10 +28,21 @@ def still_clip(columns: tuple[float, ...] = COLUMNS) -> tuple[Clip, np.ndarray]:
 def test_a_still_room_is_recovered_exactly_wherever_it_was_seen() -> None:
     clip, room = still_clip()
     plate = background_plate(clip)
-    hidden = person_pixels(clip).all(0)
+    hidden = person_pixels(clip, MARGINS[-1]).all(0)
     assert plate.kind == "static"
     assert plate.hole == hidden.mean() < 0.02
-    np.testing.assert_array_equal(pixels(plate.crop())[~hidden], room[~hidden])
+    away = ~person_pixels(clip).all(0)
+    np.testing.assert_array_equal(pixels(plate.crop())[away], room[away])
+
+
+def test_a_hole_of_the_wide_margin_is_filled_from_just_beside_the_person() -> None:
+    room, low = wall(0, 128, 128), torch.tensor([0.0, 40.0, 0.0])  # large enough for the margins to differ
+    clip = clip_of([room] * 2, [pose(60.0) + low, pose(63.0) + low])
+    wide, narrow = (person_pixels(clip, margin).all(0) for margin in MARGINS)
+    beside = wide & ~narrow
+    assert beside.sum() > 50
+    picture = pixels(background_plate(clip).crop())
+    assert np.abs(picture.astype(int) - room)[beside].mean() < 0.5 * np.abs(fill(room, wide).astype(int) - room)[beside].mean()
 
 
 def test_what_no_frame_shows_is_painted_in_from_around_it() -> None:

@@ -7,7 +7,6 @@ from math import floor
 
 import pytest
 import torch
-from gan_meta import BatchSource, FewShotTasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metapix.data.clip import Clip
@@ -15,6 +14,7 @@ from metapix.errors import InputError
 from metapix.pose_input import joint_heatmaps
 from metapix.tasks import ClipSamples, evenly_spaced, nearest_frames, split
 
+from gan_meta import BatchSource, FewShotTasks
 from tests.metapix.clips import noise_clip
 
 

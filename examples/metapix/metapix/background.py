@@ -15,14 +15,14 @@ from metapix.align import Mask, Matrix, Pictures, onto_canvas
 from metapix.data.clip import Clip
 from metapix.skeleton import BONES
 
-_DILATION = 0.02  # of the frame's side: soft masks end early, and shadows and motion blur surround the person
+MARGINS = (0.02, 0.007)  # of the frame's side: soft masks end early, and shadows and motion blur surround the person
 _PERSON = 48  # of 255: from here on a pixel may show the person
 
 
-def person_pixels(clip: Clip) -> Mask:
-    """(N, S, S): pixels that may show the person: the mask, or a body drawn around the joints, widened by 2% of the side."""
+def person_pixels(clip: Clip, margin: float = MARGINS[0]) -> Mask:
+    """(N, S, S): pixels that may show the person: the mask, or a body drawn around the joints, widened by a share of the side."""
     masks = body_masks(clip.joints, clip.size) if clip.masks is None else clip.masks
-    radius = max(2, round(_DILATION * clip.size))
+    radius = max(1, round(margin * clip.size))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.stack([cv2.dilate((mask >= _PERSON).astype(np.uint8), disc) > 0 for mask in masks[:, 0].cpu().numpy()])
 
@@ -41,24 +41,29 @@ def body_masks(joints: Tensor, size: int) -> Tensor:
     return torch.stack(masks)[:, None]
 
 
-def merge(frames: Pictures, person: Mask, matrices: Sequence[Matrix], size: tuple[int, int]) -> tuple[Pictures, float]:
+def merge(frames: Pictures, persons: Sequence[Mask], matrices: Sequence[Matrix], size: tuple[int, int]) -> tuple[Pictures, float]:
     """The room on a canvas: in each pixel the median over the frames that show it without the person.
+
+    What only shows closer to the person than the widest margin is still better than what has to be invented, so narrower
+    margins fill the holes of wider ones.
 
     Args:
         frames: (K, S, S, 3), RGB.
-        person: (K, S, S), pixels that may show the person.
+        persons: (K, S, S) each, pixels that may show the person, with one margin after the other, the widest first.
         matrices: K matrices (3, 3) from pixels of a frame to pixels of the canvas.
         size: width and height of the canvas.
 
     Returns:
         (H, W, 3) and the share of pixels that no frame shows, which are painted in from around them.
     """
-    layers, seen = [], []
-    for frame, hidden, matrix in zip(frames, person, matrices, strict=True):
-        layers.append(onto_canvas(frame.astype(np.float32), matrix, size))
-        seen.append(onto_canvas((~hidden).astype(np.float32), matrix, size) > 0.99)
-    room, hole = _median_of_seen(np.stack(layers), np.stack(seen))
-    picture = room.round().astype(np.uint8)
+    layers = np.stack([onto_canvas(frame.astype(np.float32), matrix, size) for frame, matrix in zip(frames, matrices, strict=True)])
+    picture, hole = np.zeros(layers.shape[1:], np.uint8), np.ones(layers.shape[1:3], bool)
+    for person in persons:
+        empty = [onto_canvas((~hidden).astype(np.float32), matrix, size) > 0.99 for hidden, matrix in zip(person, matrices, strict=True)]
+        room, unseen = _median_of_seen(layers, np.stack(empty))
+        found = hole & ~unseen
+        picture[found] = room[found].round().astype(np.uint8)
+        hole &= unseen
     return fill(picture, hole), float(hole.mean())
 
 
@@ -80,6 +85,6 @@ def fill(picture: Pictures, hole: Mask) -> Pictures:
         return picture
     if hole.all():
         return np.full_like(picture, 128)
-    # Telea's method copies the rim inwards: at a coarse scale first, so that wide holes do not show its streaks.
-    result: Pictures = cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    # The Navier-Stokes method keeps flat areas flat; Telea's is some levels off even on one colour.
+    result: Pictures = cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_NS)
     return result

@@ -13,6 +13,7 @@ import typer
 from rich.logging import RichHandler
 
 from metapix.errors import InputError
+from metapix.people_commands import COMMANDS
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -25,7 +26,7 @@ _INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
 RunFolder = Annotated[Path, typer.Option("--out", help="Where results go; a second run reuses what is there.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
 
 
 @app.callback()
@@ -86,6 +87,10 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
+for command in COMMANDS:
+    app.command()(command)
+
+
 def _check_videos(videos: list[Path]) -> None:
     """Before minutes of work on the first, see that all are there and that none would overwrite another's clip."""
     clips: dict[str, Path] = {}
@@ -112,11 +117,16 @@ def _folder(path: Path) -> Iterator[None]:
             path.rmdir()
 
 
-def _for_people() -> tuple[type[Exception], ...]:
-    """Errors whose message says all that a person needs; looked up when there is one, so that --help need not wait for torch."""
+def _errors_of_gan_meta() -> tuple[type[Exception], ...]:
+    """Looked up when there is an error, so that --help need not wait for torch."""
     from gan_meta import CheckpointError, NonFiniteLossError
 
-    return InputError, CheckpointError, NonFiniteLossError, OSError
+    return CheckpointError, NonFiniteLossError
+
+
+def _refuse(error: Exception) -> NoReturn:
+    sys.stderr.write(f"metapix: {' '.join(str(error).split())}\n")
+    raise SystemExit(2) from None
 
 
 def _interrupted() -> NoReturn:
@@ -134,7 +144,7 @@ def main() -> None:
         if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
             _interrupted()
         raise
-    except _for_people() as error:
-        message = " ".join(str(error).split())
-        sys.stderr.write(f"metapix: {message}\n")
-        raise SystemExit(2) from None
+    except (InputError, OSError) as error:
+        _refuse(error)
+    except _errors_of_gan_meta() as error:
+        _refuse(error)

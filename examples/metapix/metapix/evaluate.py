@@ -11,9 +11,10 @@ from torch import Tensor
 
 import gan_meta as gm
 from metapix.data.clip import Clip
-from metapix.personalize import generate, personalize
+from metapix.personalize import draw, personalize, pose_inputs
 from metapix.pose_input import person_discs, to_bytes, to_unit
 from metapix.puppet import Puppet
+from metapix.reference import Reference, reference_of
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 Row = dict[str, Any]
@@ -65,12 +66,15 @@ def evaluate_start(
     shots: int,
     *,
     seed: int = 0,
+    person_weight: float = 0.0,
     curve: Sequence[int] = (),
     on_clip: Callable[[Clip, gm.GANPair, Tensor], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Personalise a start to K frames of each clip's first 85% and score it on the rest.
 
     Args:
+        start: a pair with the reference it was built with, if any; references come from the K frames alone.
+        person_weight: as for :func:`metapix.personalize.personalize`.
         curve: numbers of steps at which to take the mean PSNR on the scored frames while the start adapts; each clip's scores
             then have ``"psnr_curve"``, in this order.
         on_clip: called with (clip, the adapted pair, the generated frames) after each clip.
@@ -78,16 +82,23 @@ def evaluate_start(
     videos = []
     for clip in clips:
         first, rest = split(clip)
-        by_step = {0: mean_psnr(start, rest)} if 0 in curve else {}
+        chosen = evenly_spaced(first, shots)
+        pose = pose_inputs(rest, Reference(reference_of(start), chosen))
+        by_step = {0: _mean_psnr(draw(start, pose), rest)} if 0 in curve else {}
 
         def take(
-            step: int, pair: gm.GANPair, _losses: Mapping[str, Tensor], rest: Clip = rest, by_step: dict[int, float] = by_step
+            step: int,
+            pair: gm.GANPair,
+            _losses: Mapping[str, Tensor],
+            pose: Tensor = pose,
+            rest: Clip = rest,
+            by_step: dict[int, float] = by_step,
         ) -> None:
             if step in curve:
-                by_step[step] = mean_psnr(pair, rest)
+                by_step[step] = _mean_psnr(draw(pair, pose), rest)
 
-        adapted = personalize(start, evenly_spaced(first, shots), objective, inner, seed, take)
-        generated = torch.cat(list(generate(adapted, rest.joints, rest.size)))
+        adapted = personalize(start, chosen, objective, inner, seed, take, person_weight)
+        generated = draw(adapted, pose)
         videos.append(score_clip(generated, rest))
         if curve:
             videos[-1]["psnr_curve"] = [by_step[step] for step in curve]
@@ -96,10 +107,8 @@ def evaluate_start(
     return videos
 
 
-def mean_psnr(pair: gm.GANPair, clip: Clip) -> float:
-    """PSNR of the generated frames against the clip's own, averaged over frames."""
-    generated = torch.cat(list(generate(pair, clip.joints, clip.size)))
-    return float(gm.metrics.image_metrics(to_unit(to_bytes(generated)), to_unit(clip.frames))["psnr"].mean())
+def _mean_psnr(generated: Tensor, truth: Clip) -> float:
+    return float(gm.metrics.image_metrics(to_unit(to_bytes(generated)), to_unit(truth.frames))["psnr"].mean())
 
 
 def evaluate_puppet(clips: Sequence[Clip], shots: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gan_meta.models.limbs import pixel_grid, sample
 from metapix.align import Mask, Matrix, Pictures, camera_moves, homographies_to
-from metapix.background import fill, merge, person_pixels
+from metapix.background import MARGINS, fill, merge, person_pixels
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 
@@ -100,11 +100,13 @@ def background_plate(clip: Clip) -> Plate:
     """
     if len(clip) == 0:
         raise InputError(f"The clip {clip.name!r} has no frames; a background plate needs at least one.")
-    frames, person, boxes = clip.frames.permute(0, 2, 3, 1).cpu().numpy(), person_pixels(clip), _boxes(clip)
+    frames, boxes = clip.frames.permute(0, 2, 3, 1).cpu().numpy(), _boxes(clip)
+    persons = [person_pixels(clip, margin) for margin in MARGINS]
+    person = persons[0]
     canvas = _Canvas.around_boxes(boxes, clip.size)
     matrices = [canvas.from_crop(box, clip.size) for box in boxes]
     if not camera_moves(frames, person, matrices, canvas.size):
-        return _one_plate("static", merge(frames, person, matrices, canvas.size), canvas, boxes)
+        return _one_plate("static", merge(frames, persons, matrices, canvas.size), canvas, boxes)
     middle = len(clip) // 2
     aligned = homographies_to(middle, frames, person)
     if aligned is None or camera_moves(frames, person, aligned, (clip.size, clip.size)):
@@ -112,7 +114,7 @@ def background_plate(clip: Clip) -> Plate:
         return _plate_per_frame(frames, person, boxes)
     canvas = _Canvas.around_frames(aligned, boxes[middle], clip.size)
     matrices = [canvas.from_crop(boxes[middle], clip.size) @ matrix for matrix in aligned]
-    return _one_plate("aligned", merge(frames, person, matrices, canvas.size), canvas, boxes)
+    return _one_plate("aligned", merge(frames, persons, matrices, canvas.size), canvas, boxes)
 
 
 @dataclass(frozen=True)

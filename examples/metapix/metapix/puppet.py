@@ -21,7 +21,7 @@ from metapix.skeleton import N_JOINTS
 
 _ORDER = 5.0  # how strictly a part in front covers one behind: the weight of depth 1 over depth 0 is e^5
 _AT_ONCE = 32  # frames; bounds the memory of long videos
-_MASK_EDGE = (0.15, 0.85)  # soft masks are steepened to this range
+_MASK_EDGE = (0.02, 0.98)  # soft masks are steepened a little
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +118,8 @@ class Puppet:
         # Where the blended sources hide this part, those that show it decide.
         shown = (1 - hidden).clamp_min(0.05)
         reach = (1 - smoothstep(distance, *REACH)).unsqueeze(1) * target.seen[:, part, None, None, None]
-        alpha, share = ((layer / shown * reach).clamp(0, 1) for layer in (person, belongs))
+        given = (belongs / shown).clamp(0, 1)
+        share = smoothstep(given, 0.0, 1.0) * reach  # what is mostly this part's is all of it once the parts move apart
+        alpha = (person / belongs.clamp_min(1e-3)).clamp(0, 1) * share
         weight = alpha * torch.exp(_ORDER * target.depth[:, part, None, None, None] - distance.square().unsqueeze(1))
         canvas.add(window, colour / person.clamp_min(1e-3), alpha, share, weight)

@@ -10,6 +10,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import GlobalGenerator, MultiscaleDiscriminator
@@ -22,6 +23,10 @@ from metapix.tasks import with_pose
 
 REFERENCE_CHANNELS = {"none": 0, "plate": 3, "puppet": 7}
 """Channels that a reference adds to the 18 of the pose: the plate's colours, or the puppet's colours, alpha and plate."""
+
+
+_REACH = 16
+"""How far from the puppet a network may change the picture: this part of the side."""
 
 
 class Reference:
@@ -67,8 +72,9 @@ class ReferenceGenerator(nn.Module):
 
     Its network gives a gate and a colour for each pixel, both in [-1, 1] and both zero at the start:
 
-    - ``"puppet"``: ``image = plate + (alpha + gate) * (person - plate) + colour``: the gate moves the border between what is
-      taken from the warped person and what from the plate, the colour adds what neither has;
+    - ``"puppet"``: ``image = plate + (alpha + near * gate) * (person - plate) + near * colour``: the gate moves the border
+      between what is taken from the warped person and what from the plate, the colour adds what neither has. ``near`` is 1
+      within a sixteenth of the picture's side of the puppet and 0 beyond: the empty room is known, so there is nothing to learn there;
     - ``"plate"``: ``image = plate + gate * (colour - plate)``.
 
     Args:
@@ -102,7 +108,9 @@ class ReferenceGenerator(nn.Module):
             image = reference + gate * (colour - reference)
         else:
             person, alpha, plate = reference[:, :3], (reference[:, 3:4] + 1) / 2, reference[:, 4:]
-            image = plate + (alpha + gate) * (person - plate) + colour
+            reach = alpha.shape[-1] // _REACH
+            near = functional.max_pool2d(alpha, 2 * reach + 1, stride=1, padding=reach)
+            image = plate + (alpha + near * gate) * (person - plate) + near * colour
         return image
 
 
@@ -137,20 +145,21 @@ def reference_of(pair: gm.GANPair) -> str:
     return str(pair.model_arguments.get("reference", "none"))
 
 
-def shot_samples(shots: Clip, kind: str, *, pairs: bool = True) -> gm.Batch:
+def shot_samples(shots: Clip, kind: str, *, pairs: bool = True, person_weight: float = 0.0) -> gm.Batch:
     """The K frames as samples to learn from; a frame's reference never comes from the frame itself, or the network would learn to copy.
 
     Args:
         shots: K frames.
         kind: the reference. ``"none"`` gives K samples. Otherwise each frame has a reference made of the other K - 1 and, with
             ``pairs``, one of each other frame alone: K + K (K - 1) samples.
+        person_weight: how much more the pixels near the skeleton weigh; with 0 the samples have no weights.
 
     Returns:
-        ``"pose"`` (M, 18 + R, S, S) and ``"image"`` (M, 3, S, S) in [-1, 1]; M = 0 for a reference with a single frame, from which
-        nothing can be left out.
+        ``"pose"`` (M, 18 + R, S, S), ``"image"`` (M, 3, S, S) in [-1, 1] and maybe ``"weight"`` (M, 1, S, S); M = 0 for a
+        reference with a single frame, from which nothing can be left out.
     """
     if kind == "none":
-        return with_pose(shots, None)
+        return with_pose(shots, None, person_weight)
     count = len(shots)
     parts: list[gm.Batch] = []
     for target in range(count):
@@ -161,8 +170,8 @@ def shot_samples(shots: Clip, kind: str, *, pairs: bool = True) -> gm.Batch:
         frame = shots.select([target])
         for source in sources:
             channels = Reference(kind, shots.select(source)).channels(frame.joints, frame.boxes, shots.size)
-            parts.append(with_pose(frame, channels))
+            parts.append(with_pose(frame, channels, person_weight))
     if not parts:
         empty = shots.select([])
-        return with_pose(empty, torch.zeros(0, REFERENCE_CHANNELS[kind], shots.size, shots.size))
+        return with_pose(empty, torch.zeros(0, REFERENCE_CHANNELS[kind], shots.size, shots.size), person_weight)
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

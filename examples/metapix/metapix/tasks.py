@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_meta import Batch
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import joint_heatmaps, to_unit
+from metapix.pose_input import joint_heatmaps, person_discs, to_unit
 
 TRAIN_SHARE = 0.85
 """The first part of each test video is for personalisation, the rest for scores (the paper's section 4.1)."""
@@ -40,10 +40,17 @@ class ClipSamples:
         return {"pose": joint_heatmaps(self.joints[index], self.size), "image": to_unit(self.frames[index])}
 
 
-def with_pose(clip: Clip, reference: Tensor | None) -> Batch:
-    """A clip's frames as one batch, its poses with the channels of a reference behind them where there is one."""
+def with_pose(clip: Clip, reference: Tensor | None, person_weight: float = 0.0) -> Batch:
+    """A clip's frames as one batch, its poses with the channels of a reference behind them where there is one.
+
+    Args:
+        person_weight: how much more the pixels near the skeleton weigh, as the key ``"weight"``; 0 leaves the key out.
+    """
     pose = joint_heatmaps(clip.joints, clip.size)
-    return {"pose": pose if reference is None else torch.cat([pose, reference], dim=1), "image": to_unit(clip.frames)}
+    batch = {"pose": pose if reference is None else torch.cat([pose, reference], dim=1), "image": to_unit(clip.frames)}
+    if person_weight:
+        batch["weight"] = 1 + person_weight * person_discs(clip.joints, clip.size)
+    return batch
 
 
 def split(clip: Clip, share: float = TRAIN_SHARE) -> tuple[Clip, Clip]:

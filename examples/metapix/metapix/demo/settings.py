@@ -9,6 +9,7 @@ from typing import Any
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.pose_input import flip
+from metapix.recipe import Recipe
 from metapix.skeleton import N_JOINTS
 
 
@@ -33,7 +34,6 @@ class DemoSettings:
         real_frames: frames taken from each real clip.
         scored_clips: packaged clips that appear in the table for real people.
         video_size: side of each panel of the video, in pixels.
-        threads: CPU threads for the networks.
     """
 
     seed: int = 0
@@ -64,7 +64,6 @@ class DemoSettings:
     real_frames: int = 100
     scored_clips: tuple[str, ...] = ("single-cam01", "single-cam03")
     video_size: int = 256
-    threads: int = 2
 
     @property
     def curve(self) -> tuple[int, ...]:
@@ -83,25 +82,31 @@ class DemoSettings:
             upsampling=self.upsampling,
         )
 
-    def build_objective(self) -> Pix2PixHDObjective:
-        """What both players minimise, everywhere in the demo."""
-        return Pix2PixHDObjective(
-            feature_matching=self.feature_matching,
+    @property
+    def recipe(self) -> Recipe:
+        """The game of one personalisation."""
+        return Recipe(
+            size=self.size,
+            lr=self.lr,
+            discriminator_lr=self.discriminator_lr,
             perceptual=self.perceptual,
             perceptual_weight=self.perceptual_weight,
             pixel=self.pixel,
+            feature_matching=self.feature_matching,
         )
+
+    def build_objective(self) -> Pix2PixHDObjective:
+        """What both players minimise, everywhere in the demo."""
+        return self.recipe.objective()
 
     def build_inner(self) -> gm.InnerLoop:
         """The game of one personalisation."""
-        return gm.InnerLoop(steps=self.steps, lr=self.lr, discriminator_lr=self.discriminator_lr)
+        return self.recipe.inner(self.steps)
 
     def build_joint(self) -> gm.InnerLoop:
         """The game of joint training: the same rates and batch, each picture flipped half of the time."""
         return dataclasses.replace(self.build_inner(), augment=(flip,))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form; ``threads`` is left out, since it does not change what is computed."""
-        values = dataclasses.asdict(self)
-        values.pop("threads")
-        return {**values, "scored_clips": list(self.scored_clips)}
+        """JSON-able form."""
+        return {**dataclasses.asdict(self), "scored_clips": list(self.scored_clips)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,16 +54,16 @@ def pretrain(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
     """Joint training on all training people from random weights."""
     torch.manual_seed(settings.seed)
     pair = settings.build_pair()
-    gm.save_pair(pair, run_dir / "random.safetensors", {"start": "random", **settings.as_dict()})
+    gm.save_pair(pair, run_dir / "random.safetensors", _facts(settings, "random"))
     _train_jointly(settings, run_dir, pair, settings.pretrain_steps, settings.seed, tick)
-    gm.save_pair(pair, run_dir / "pretrained.safetensors", {"start": "pretrain", **settings.as_dict()})
+    gm.save_pair(pair, run_dir / "pretrained.safetensors", _facts(settings, "pretrain"))
 
 
 def pretrain_further(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
     """The fair baseline: as many further optimiser steps of joint training as meta-training takes."""
     pair = gm.load_pair(run_dir / "pretrained.safetensors")
     _train_jointly(settings, run_dir, pair, settings.meta_iterations * settings.steps, settings.seed + 1, tick)
-    gm.save_pair(pair, run_dir / "equal-steps.safetensors", {"start": "pretrain-equal-steps", **settings.as_dict()})
+    gm.save_pair(pair, run_dir / "equal-steps.safetensors", _facts(settings, "pretrain-equal-steps"))
 
 
 def meta_train(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
@@ -81,7 +82,7 @@ def meta_train(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
         on_iteration=lambda iteration, _logs: tick(iteration * settings.steps),
     )
     trainer.fit()
-    gm.save_pair(pair, run_dir / "theta.safetensors", {"start": "metapix", **settings.as_dict()})
+    gm.save_pair(pair, run_dir / "theta.safetensors", _facts(settings, "metapix"))
 
 
 def prepare_real(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
@@ -109,6 +110,10 @@ def prepare_real(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
 def real_clips(settings: DemoSettings) -> list[str]:
     """The packaged clips that the demo needs, each once."""
     return list(dict.fromkeys([*settings.scored_clips, settings.target, settings.driver]))
+
+
+def _facts(settings: DemoSettings, start: str) -> dict[str, Any]:
+    return {"start": start, "recipe": settings.recipe.as_dict(), "settings": settings.as_dict()}
 
 
 def _train_jointly(settings: DemoSettings, run_dir: Path, pair: gm.GANPair, steps: int, seed: int, tick: Tick) -> None:

@@ -142,7 +142,7 @@ def _describe_video(settings: DemoSettings) -> dict[str, str]:
     return {
         "title": "A real person, someone else's moves",
         "file": "retarget.mp4",
-        "caption": f"From left to right: the {settings.shots} frames of the person ({settings.target}) that the network saw. The driving video "
-        f"({settings.driver}). Then MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size} "
+        "caption": f"From left to right: the {settings.shots} frames of the person ({settings.target}) that the network saw. The driving "
+        f"video ({settings.driver}). Then MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size} "
         "pixels, and the puppet: the same frames' limbs moved to the pose over the empty room, without learning.",
     }

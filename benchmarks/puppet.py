@@ -1,0 +1,90 @@
+"""Claim: the puppet beats the nearest frame on real people, without learning, in real time. Packaged clips, K frames each.
+
+Prints SSIM, PSNR and the person's PSNR on the frames after the first 85% for the nearest of the K frames, the empty plate and
+the puppet, and how many frames a second the puppet renders. Preparing the clips takes some ten seconds each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import torch
+from metapix.data.bundled import bundled_videos
+from metapix.data.clip import Clip
+from metapix.data.pose import MediapipeEstimator
+from metapix.data.prepare import crop_track
+from metapix.data.track import estimate_track
+from metapix.evaluate import score_clip
+from metapix.plate import background_plate
+from metapix.pose_input import to_unit
+from metapix.puppet import Puppet
+from metapix.tasks import evenly_spaced, nearest_frames, split
+
+SCORES = ("ssim", "psnr", "person_psnr")
+
+
+def clips(name: str, sizes: list[int], crop: str) -> Iterator[Clip]:
+    """One packaged clip in several sizes, at the price of one pose estimation."""
+    video = bundled_videos()[name]
+    with MediapipeEstimator() as estimator:
+        track = estimate_track(video, estimator)
+    for size in sizes:
+        yield crop_track(track, video, size=size, crop=crop, name=name)
+
+
+def frames_per_second(puppet: Puppet, clip: Clip, repeats: int = 4) -> float:
+    """The best of several runs over a clip's poses, after one to warm up."""
+    rates = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        frames = puppet.render(clip.joints, clip.boxes)
+        float(frames.image[-1, 0, 0, 0])  # waits for the device
+        rates.append(len(clip) / (time.perf_counter() - begin))
+    return max(rates[1:])
+
+
+def benchmark(clip: Clip, shots: int, device: str) -> None:
+    """One clip's lines of the table."""
+    first, rest = split(clip)
+    chosen = evenly_spaced(first, shots)
+    begin = time.perf_counter()
+    plate = background_plate(chosen)
+    puppet = Puppet(chosen, plate, device)
+    built = time.perf_counter() - begin
+    room = plate.crops(rest.boxes, rest.size).expand(len(rest), -1, -1, -1)
+    pictures = {
+        "nearest": to_unit(chosen.frames[nearest_frames(chosen, rest.joints)]),
+        "plate": room,
+        "puppet": puppet.render(rest.joints, rest.boxes).image.cpu(),
+    }
+    for method, generated in pictures.items():
+        scores = score_clip(generated, rest)
+        print(
+            f"{clip.name:<14}{clip.size:>5}  {method:<9}{scores['ssim']:>7.3f}{scores['psnr']:>8.2f}{scores['person_psnr']:>12.2f}", end=""
+        )
+        print(f"{frames_per_second(puppet, rest):>8.0f} fps, made in {built:.2f} s, plate {plate.kind}" if method == "puppet" else "")
+
+
+def main() -> None:
+    """Read the options and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--clips", nargs="+", default=[f"{kind}-cam{camera:02d}" for kind in ("single", "multi") for camera in (1, 2, 3, 4)]
+    )
+    parser.add_argument("--sizes", nargs="+", type=int, default=[128, 256])
+    parser.add_argument("--frames", type=int, default=5, help="K, the frames that the puppet is made from")
+    parser.add_argument("--crop", choices=("fixed", "follow"), default="fixed")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{'clip':<14}{'size':>5}  {'method':<9}" + "".join(f"{name:>{width}}" for name, width in zip(SCORES, (7, 8, 12), strict=True)))
+    for name in options.clips:
+        for clip in clips(name, options.sizes, options.crop):
+            benchmark(clip, options.frames, options.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What the commands for people of one's own do: load a start, personalise it, score it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gan_meta as gm
+from gan_meta.checkpoint import pair_facts
+from metapix.data.clip import Clip
+from metapix.errors import InputError
+from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.performer import save_performer
+from metapix.personalize import choose_steps
+from metapix.personalize import personalize as play
+from metapix.recipe import Recipe, recipe_of
+from metapix.reference import REFERENCE_CHANNELS, reference_of
+
+Tick = Callable[[int, int | None], None]
+
+_INITS = ("random", "pretrain", "pretrain-equal-steps", "metapix")
+_MODEL = "Pix2PixHD"
+
+
+def start_with_recipe(path: Path, reference: str | None, device: str = "cpu") -> tuple[gm.GANPair, Recipe]:
+    """A start and how it wants to be personalised.
+
+    Raises:
+        FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
+        InputError: when it has no recipe, another reference than the one insisted on, or the device is not there.
+    """
+    if reference is not None and reference not in REFERENCE_CHANNELS:
+        raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
+    recipe, start = recipe_of(path), gm.load_pair(path)
+    if reference is not None and reference != reference_of(start):
+        raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")
+    return on_device(start, device), recipe
+
+
+def on_device(pair: gm.GANPair, device: str) -> gm.GANPair:
+    """The pair, moved to a device.
+
+    Raises:
+        InputError: when there is no such device.
+    """
+    try:
+        return pair.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"cannot work on the device {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def personalize_to(
+    start: gm.GANPair, recipe: Recipe, shots: Clip, steps: int, out: Path, *, choose: bool = False, seed: int = 0, tick: Tick | None = None
+) -> int:
+    """Adapt a start to a person and save it with the K frames; returns the number of steps taken.
+
+    Args:
+        shots: the K frames at the size of the videos to come.
+        choose: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
+
+    Raises:
+        InputError: when the file cannot be written.
+    """
+    if not out.parent.is_dir():
+        raise InputError(f"cannot write {out}: there is no folder {out.parent}")
+    small, objective = shots.resized(recipe.size), recipe.objective()
+    chosen = None
+    if choose:
+        recipe = dataclasses.replace(recipe, schedule="constant")
+        chosen = choose_steps(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
+        steps = chosen.steps
+
+    def note(step: int, *_: object) -> None:
+        if tick is not None:
+            tick(step, steps)
+
+    adapted = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight)
+    facts: dict[str, Any] = {"size": recipe.size, "steps": steps, "seed": seed, "recipe": recipe.as_dict()}
+    if chosen is not None:
+        facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
+    save_performer(out, adapted.to("cpu"), shots, facts)
+    return steps
+
+
+def evaluation(
+    start: gm.GANPair,
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    shots: int,
+    steps: int,
+    init_file: Path,
+    *,
+    seed: int = 0,
+    tick: Tick | None = None,
+) -> dict[str, Any]:
+    """The contents of ``results.json``: the nearest frame, the puppet, the start as it is, and the start personalised.
+
+    Raises:
+        InputError: when a clip is too short.
+    """
+    kept = str(pair_facts(init_file)["facts"].get("start", "metapix"))
+    init, reference = kept if kept in _INITS else "metapix", reference_of(start)
+    data = "real" if any(clip.kind == "real" for clip in clips) else "drawn"
+    rows: list[Row] = [
+        make_row("none", "nearest-frame", shots, 0, evaluate_nearest(clips, shots), data, reference),
+        make_row("none", "puppet", shots, 0, evaluate_puppet(clips, shots), data, reference),
+    ]
+    for number in dict.fromkeys((0, steps)):
+        videos = []
+        for clip in clips:
+            inner, weight = recipe.inner(number), recipe.person_weight
+            videos += evaluate_start(start, [clip], recipe.objective(), inner, shots, seed=seed, person_weight=weight)
+            if tick is not None:
+                tick(len(videos), len(clips))
+        rows.append(make_row(_MODEL, init, shots, number, videos, data, reference))
+    settings = {"init": init_file.name, "K": shots, "T": steps, "seed": seed, "recipe": recipe.as_dict()}
+    return {"settings": settings, "rows": rows, "people": [{"name": clip.name, "kind": clip.kind, "role": "scored"} for clip in clips]}

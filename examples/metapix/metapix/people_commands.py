@@ -1,0 +1,154 @@
+"""The commands for people of one's own: puppet, personalize, retarget, evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Clip_ = Annotated[Path, typer.Argument(metavar="CLIP", help="The person: a clip folder made by `metapix prepare`, or a video.")]
+Driver = Annotated[Path, typer.Argument(metavar="DRIVER", help="The moves: a clip folder or a video.")]
+VideoFile = Annotated[Path, typer.Option("--out", metavar="VIDEO", help="The video to write, ending in .mp4.")]
+Frames = Annotated[int, typer.Option(min=1, max=50, help="K, how many frames of the person are used, evenly spaced.")]
+Steps = Annotated[int, typer.Option(min=0, help="T, how many steps the start adapts.")]
+Start = Annotated[Path, typer.Option("--init", metavar="THETA", help="The start: a .safetensors file made by metapix.")]
+Size = Annotated[int, typer.Option(min=32, max=1024, help="Side of the picture in pixels.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
+SideBySide = Annotated[bool, typer.Option("--side-by-side", help="Show the person's frames and the driver beside the result.")]
+ReferenceKind = Annotated[
+    str | None, typer.Option("--reference", help="'none', 'plate' or 'puppet': insist that the start has this reference.")
+]
+Device = Annotated[str, typer.Option(help="Where the network works: 'cpu', 'cuda', 'cuda:1', ...")]
+Cache = Annotated[Path, typer.Option(help="Where clip folders of videos are kept for the next time.")]
+
+_CLIPS = Path("runs/clips")
+
+
+def puppet(
+    clip: Clip_,
+    driver: Driver,
+    out: VideoFile,
+    frames: Frames = 5,
+    size: Size = 256,
+    side_by_side: SideBySide = False,
+    cache: Cache = _CLIPS,
+) -> None:
+    """Move a person's limbs from a few frames to a driver's poses, over the empty room, without any learning."""
+    from metapix.performer import Performer
+    from metapix.production import write_retargeted
+    from metapix.tasks import evenly_spaced
+
+    with _progress() as tick:
+        shots = evenly_spaced(_open(clip, size, cache, tick), frames)
+        write_retargeted(Performer(shots), _open(driver, size, cache, tick), out, side_by_side=side_by_side, tick=tick("drawing"))
+    typer.echo(f"video: {out}")
+
+
+def personalize(
+    clip: Clip_,
+    init: Start,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The personalised model to write.")],
+    frames: Frames = 5,
+    steps: Steps = 20,
+    choose: Annotated[bool, typer.Option(help="Choose the number of steps, --steps at most, by leaving one frame out in turn.")] = False,
+    reference: ReferenceKind = None,
+    size: Size = 256,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    cache: Cache = _CLIPS,
+) -> None:
+    """Adapt a start to one person from a few frames, and keep it with those frames."""
+    from metapix.people import personalize_to, start_with_recipe
+    from metapix.tasks import evenly_spaced
+
+    start, recipe = start_with_recipe(init, reference, device)
+    with _progress() as tick:
+        shots = evenly_spaced(_open(clip, size, cache, tick), frames)
+        taken = personalize_to(start, recipe, shots, steps, out, choose=choose, seed=seed, tick=tick("adapting"))
+    typer.echo(f"model: {out} ({frames} frames, {taken} steps)")
+
+
+def retarget(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model made by `metapix personalize`.")],
+    driver: Driver,
+    out: VideoFile,
+    side_by_side: SideBySide = False,
+    device: Device = "cpu",
+    cache: Cache = _CLIPS,
+) -> None:
+    """Make the person of a personalised model do a driver's moves."""
+    from metapix.people import on_device
+    from metapix.performer import load_performer
+    from metapix.production import write_retargeted
+
+    performer = load_performer(model)
+    if performer.pair is not None:
+        on_device(performer.pair, device)
+    with _progress() as tick:
+        moves = _open(driver, performer.shots.size, cache, tick)
+        write_retargeted(performer, moves, out, side_by_side=side_by_side, tick=tick("drawing"))
+    typer.echo(f"video: {out}")
+
+
+def evaluate(
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clip folders or videos of people the start has not seen.")],
+    init: Start,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json and report.html.")],
+    frames: Frames = 5,
+    steps: Steps = 20,
+    reference: ReferenceKind = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    cache: Cache = _CLIPS,
+) -> None:
+    """Score a start on people: learn from the first 85% of each clip, score the rest, beside what learns nothing."""
+    from metapix.files import write_text
+    from metapix.people import evaluation, start_with_recipe
+    from metapix.report import build_report
+
+    start, recipe = start_with_recipe(init, reference, device)
+    _make_folder(out)
+    with _progress() as tick:
+        people = [_open(clip, recipe.size, cache, tick) for clip in clips]
+        results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, init, seed=seed, tick=tick("scoring"))
+    write_text(out / "results.json", json.dumps(results, indent=1))
+    for row in results["rows"]:
+        scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)
+        typer.echo(f"{row['init']:<22} K={row['K']} T={row['T']}: {scores}")
+    typer.echo(f"report: {build_report(out)}")
+
+
+COMMANDS = (puppet, personalize, retarget, evaluate)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Bars by name: the block gets a function from a name to a callback ``(done, total)``."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as progress:
+
+        def bar(name: str) -> Any:
+            task = progress.add_task(name, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield bar
+
+
+def _open(path: Path, size: int, cache: Path, bar: Any) -> Any:
+    from metapix.production import open_clip
+
+    return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None)
+
+
+def _make_folder(path: Path) -> None:
+    from metapix.errors import InputError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error

@@ -1,0 +1,106 @@
+"""Performer: a personalised model, or the puppet alone, drawing its person in any pose at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import gan_meta as gm
+from gan_meta.checkpoint import load_extra, pair_facts
+from metapix.data.clip import Clip, scale_joints
+from metapix.errors import InputError
+from metapix.personalize import generate
+from metapix.puppet import Puppet
+from metapix.reference import Reference, reference_of
+
+_AT_ONCE = 16
+
+
+class Performer:
+    """Draws one person in poses given in the pixels of the K frames.
+
+    A network that was trained at a smaller size than the K frames have is asked at its own size. What it changes in its
+    reference there is enlarged and added to the reference at the full size, which stays as sharp as the frames are.
+
+    Args:
+        shots: the K frames at the size of the pictures to come.
+        pair: the personalised pair; ``None`` for the puppet alone.
+        network_size: the size that the pair was trained at; default the frames' own.
+    """
+
+    def __init__(self, shots: Clip, pair: gm.GANPair | None = None, network_size: int | None = None) -> None:
+        self.shots = shots
+        self.pair = pair
+        self.network_size = shots.size if network_size is None else network_size
+        self.kind = "puppet" if pair is None else reference_of(pair)
+        self._puppet = Puppet(shots) if self.kind == "puppet" else None
+        self._large = Reference(self.kind, shots) if self.kind == "plate" else None
+        self._small = Reference(self.kind, shots.resized(self.network_size)) if pair is not None and self.kind != "none" else None
+
+    def perform(self, joints: Tensor, boxes: Tensor | None = None) -> Iterator[Tensor]:
+        """Draw the person in these poses, some at a time.
+
+        Args:
+            joints: (N, 18, 3) in pixels of the K frames' size.
+            boxes: (N, 3) each picture's part of the camera's picture; ``None``: the K frames' own.
+
+        Yields:
+            (n, 3, S, S) float32, about [-1, 1].
+        """
+        for first in range(0, len(joints), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            yield self._draw(joints[part], None if boxes is None else boxes[part])
+
+    def _draw(self, joints: Tensor, boxes: Tensor | None) -> Tensor:
+        size = self.shots.size
+        base = torch.zeros(len(joints), 3, size, size)
+        if self._puppet is not None:
+            base = self._puppet.render(joints, boxes, size).image
+        elif self._large is not None:
+            base = self._large.channels(joints, boxes, size)
+        if self.pair is None:
+            return base
+        return base + _enlarged(self._change(scale_joints(joints, self.network_size / size), boxes), size)
+
+    def _change(self, joints: Tensor, boxes: Tensor | None) -> Tensor:
+        """What the network makes of its reference, minus the reference, at the network's size."""
+        assert self.pair is not None
+        drawn = torch.cat(list(generate(self.pair, joints, self.network_size, reference=self._small, boxes=boxes)))
+        if self._small is None:
+            return drawn
+        channels = self._small.channels(joints, boxes, self.network_size)
+        if self.kind == "plate":
+            return drawn - channels
+        person, alpha, plate = channels[:, :3], (channels[:, 3:4] + 1) / 2, channels[:, 4:]
+        return drawn - (plate + alpha * (person - plate))
+
+
+def save_performer(path: Path, pair: gm.GANPair, shots: Clip, facts: dict[str, object]) -> None:
+    """Keep a personalised pair with its K frames: the frames are part of the model, since references are made from them."""
+    extra = {"frames": shots.frames, "joints": shots.joints}
+    extra.update({name: tensor for name, tensor in (("masks", shots.masks), ("boxes", shots.boxes)) if tensor is not None})
+    gm.save_pair(pair, path, {**facts, "clip": shots.name, "fps": shots.fps, "kind": shots.kind}, extra)
+
+
+def load_performer(path: Path) -> Performer:
+    """What :func:`save_performer` kept.
+
+    Raises:
+        FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
+        InputError: when it holds a start rather than a personalised model.
+    """
+    pair, extra, facts = gm.load_pair(path), load_extra(path), pair_facts(path)["facts"]
+    if "frames" not in extra:
+        raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
+    shots = Clip(facts["clip"], extra["frames"], extra["joints"], facts["fps"], extra.get("masks"), extra.get("boxes"), facts["kind"])
+    return Performer(shots, pair, int(facts["size"]))
+
+
+def _enlarged(images: Tensor, size: int) -> Tensor:
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(images, size=(size, size), mode="bicubic", align_corners=False)

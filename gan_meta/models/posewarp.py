@@ -1,0 +1,46 @@
+"""Posewarp: its generator and discriminator, its objective, published weights, and the builder for the registry.
+
+Balakrishnan et al., "Synthesizing Images of Humans in Unseen Poses", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from gan_meta.models import register
+from gan_meta.models.posewarp_inputs import ImageSize, pose_inputs
+from gan_meta.models.posewarp_network import PosewarpDiscriminator, PosewarpGenerator
+from gan_meta.models.posewarp_objective import PosewarpObjective
+from gan_meta.models.posewarp_weights import load_official_weights
+from gan_meta.pair import GANPair
+
+__all__ = [
+    "PosewarpDiscriminator",
+    "PosewarpGenerator",
+    "PosewarpObjective",
+    "build_posewarp",
+    "load_official_weights",
+    "pose_inputs",
+]
+
+
+@register("posewarp")
+def build_posewarp(
+    n_joints: int = 14,
+    n_limbs: int = 10,
+    base_channels: int = 64,
+    padding: str = "published",
+    discriminator: bool = False,
+    size: ImageSize = 256,
+    discriminator_channels: int = 64,
+) -> GANPair:
+    """A Posewarp generator, alone (stage 1) or with its discriminator (stage 2).
+
+    Args:
+        n_joints, n_limbs, base_channels, padding: of :class:`PosewarpGenerator`.
+        discriminator: whether there is one.
+        size, discriminator_channels: of :class:`PosewarpDiscriminator`; unused without it.
+
+    Raises:
+        ValueError: as the two networks.
+    """
+    judge = PosewarpDiscriminator(n_joints, size, discriminator_channels) if discriminator else None
+    return GANPair(PosewarpGenerator(n_joints, n_limbs, base_channels, padding), judge)

@@ -1,0 +1,121 @@
+"""Posewarp's layers as its published model computes them: TensorFlow's "same" convolution, the upsampling, the limb warp."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_meta.naming import unknown_name
+
+PADDINGS = {"published": "reflect", "border": "replicate", "zeros": "constant"}
+"""What a warp reads beyond the image, by name, and how the pixel next to the image is made; further out it goes on."""
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's "same" zero padding: ceil(size / stride) outputs, an odd pixel goes to the bottom and right.
+
+    Weights start as He et al. draw them (2015), biases at 0.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        (top, bottom), (left, right) = (
+            same_padding(length, kernel, stride)
+            for length, kernel, stride in zip(inputs.shape[2:], self.kernel_size, self.stride, strict=True)
+        )
+        if (top, left) == (bottom, right):
+            return F.conv2d(inputs, self.weight, self.bias, self.stride, (top, left))
+        return F.conv2d(F.pad(inputs, (left, right, top, bottom)), self.weight, self.bias, self.stride)
+
+
+def same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a line, so that a convolution gives ceil(length / stride) values."""
+    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def upsample(images: Tensor) -> Tensor:
+    """Twice the size: output pixel (x, y) shows the place (x/2, y/2), bilinearly, with one mirrored pixel beyond the edge.
+
+    Args:
+        images: (N, C, H, W).
+
+    Returns:
+        (N, C, 2 H, 2 W).
+    """
+    height, width = images.shape[2:]
+    padded = _mirror(images, (0, 1, 0, 1))
+    # W + 1 pixels spread over 2 W + 1 with aligned corners are exactly half a pixel apart.
+    spread = F.interpolate(padded, size=(2 * height + 1, 2 * width + 1), mode="bilinear", align_corners=True)
+    return spread[..., :-1, :-1]
+
+
+def warp_padded(images: Tensor, transforms: Tensor, padding: str = "published") -> Tensor:
+    """Backward warp: each pixel of the result shows the image at the transformed place, bilinearly.
+
+    Made of gathers, so it has derivatives of every order in the images and in the transforms.
+
+    The published lookup reads an image with one mirrored pixel around it, clips the four neighbours' positions to that and
+    weighs by the distance to the clipped ones. Far outside two neighbours are thus one pixel with weights like 5 and -4, which is that
+    pixel: so here the place itself is clipped, the same value without the rounding of large weights.
+
+    Args:
+        images: (N, C, H, W).
+        transforms: (N, 2, 3), from pixels (x, y) of the result to pixels of the image.
+        padding: ``"published"``; ``"border"``: the nearest pixel; ``"zeros"``.
+
+    Returns:
+        (N, C, H, W).
+
+    Raises:
+        ValueError: for another padding, or another number of transforms than images.
+    """
+    if padding not in PADDINGS:
+        raise ValueError(unknown_name("warp padding", padding, PADDINGS))
+    if transforms.shape != (len(images), 2, 3):
+        raise ValueError(f"{len(images)} images need transforms of shape ({len(images)}, 2, 3), got {tuple(transforms.shape)}")
+    height, width = images.shape[2:]
+    x, y = _places(transforms, height, width)
+    around = (1, 1, 1, 1)
+    padded = _mirror(images, around) if padding == "published" else F.pad(images, around, mode=PADDINGS[padding])
+    return _bilinear(padded, (x + 1).clamp(0, width + 1), (y + 1).clamp(0, height + 1))
+
+
+def _places(transforms: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """x and y, (N, H, W) each: where the pixels go. No matrix product, which may run in a short format on a GPU."""
+    columns = torch.arange(width, dtype=transforms.dtype, device=transforms.device)
+    rows = torch.arange(height, dtype=transforms.dtype, device=transforms.device).unsqueeze(-1)
+    x, y = (row[:, 0, None, None] * columns + (row[:, 1, None, None] * rows + row[:, 2, None, None]) for row in transforms.unbind(1))
+    return x, y
+
+
+def _bilinear(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The images (N, C, H, W), at least 2x2, at places (N, h, w) inside them."""
+    height, width = images.shape[2:]
+    left, top = x.floor().clamp(max=width - 2), y.floor().clamp(max=height - 2)
+    # The last clamp keeps a place that is not a number inside the image; its weight still shows it.
+    index = (top.long() * width + left.long()).clamp(0, (height - 1) * width - 2).flatten(1).unsqueeze(1)
+    pixels = images.flatten(2)
+    a, b, c, d = (
+        pixels.gather(2, (index + step).expand(-1, images.shape[1], -1)).view(*images.shape[:2], *x.shape[1:])
+        for step in (0, 1, width, width + 1)
+    )
+    right, down = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
+    upper, lower = a + right * (b - a), c + right * (d - c)
+    return upper + down * (lower - upper)
+
+
+def _mirror(images: Tensor, sides: tuple[int, int, int, int]) -> Tensor:
+    """Pad by mirroring; a side of one pixel is its own mirror image."""
+    if min(images.shape[2:]) > 1:
+        return F.pad(images, sides, mode="reflect")
+    height, width = images.shape[2:]
+    columns, rows = (*sides[:2], 0, 0), (0, 0, *sides[2:])
+    wide = F.pad(images, columns, mode="reflect" if width > 1 else "replicate")
+    return F.pad(wide, rows, mode="reflect" if height > 1 else "replicate")
