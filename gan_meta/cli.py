@@ -1,14 +1,16 @@
-"""The `gan-meta` command: what there is, and what a file holds."""
+"""The `gan-meta` command: what there is, what a file holds, files of published weights, response statistics."""
 
 from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 app = typer.Typer(help="Meta-learning for GANs.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -37,6 +39,102 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file saved
     facts = f"{file}: {len(tensors)} tensors, {weights:,} values, {file.stat().st_size / 1e6:.1f} MB"
     console.print(facts, markup=False, soft_wrap=True)
     console.print_json(json.dumps(document))
+
+
+class Published(str, Enum):
+    """Models whose published weights can be converted."""
+
+    posewarp = "posewarp"
+    pix2pixhd = "pix2pixhd"
+
+
+class Features(str, Enum):
+    """Perceptual features that come with response statistics."""
+
+    vgg19 = "vgg19"
+    efficientnet_lite0 = "efficientnet_lite0"
+
+
+@app.command()
+def convert(
+    weights: Annotated[Path, typer.Argument(help="Published weights: Posewarp's .h5, or pix2pixHD's latest_net_G.pth.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    model: Annotated[Published, typer.Option(help="Whose weights they are.")] = Published.posewarp,
+    discriminator: Annotated[
+        Path | None, typer.Option(help="pix2pixHD's latest_net_D.pth; without it the discriminator starts from random weights.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of those random weights.")] = 0,
+) -> None:
+    """Make a file that gan-meta loads (gan_meta.load_pair) of published weights."""
+    from gan_meta.checkpoint import CheckpointError, save_pair
+    from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
+
+    _check_output(out)
+    if discriminator is not None and model is not Published.pix2pixhd:
+        raise CheckpointError("--discriminator goes with --model pix2pixhd; Posewarp's published files hold its generator only")
+    try:
+        pair = posewarp_pair(weights) if model is Published.posewarp else pix2pixhd_pair(weights, discriminator, seed)
+    except (ValueError, ImportError) as error:
+        raise CheckpointError(str(error)) from error
+    files = [weights.name] + ([discriminator.name] if discriminator is not None else [])
+    save_pair(pair, out, {"converted_from": files})
+    count = sum(parameter.numel() for parameter in pair.parameters())
+    fresh = model is Published.pix2pixhd and discriminator is None
+    note = "; its discriminator starts from random weights" if fresh else ""
+    Console().print(f"{out}: {model.value}, {count:,} weights{note}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def statistics(
+    images: Annotated[list[Path], typer.Argument(help="Training images, or folders of them (.png, .jpg).")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    features: Annotated[Features, typer.Option(help="Whose responses.")] = Features.vgg19,
+    weights: Annotated[
+        Path | None, typer.Option(help="VGG19's weights: torchvision's file or Keras' .h5; by default where torch.hub keeps them.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Resize each image to this height and width first; by default they stay.", min=32)
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Measure how features respond to your training images: mean and spread a channel, for Posewarp's loss."""
+    from gan_meta.checkpoint import CheckpointError
+    from gan_meta.image_files import find_images, read_image
+    from gan_meta.models.posewarp_features import posewarp_features, response_statistics, save_statistics
+
+    _check_output(out)
+    _check_device(device)
+    files = find_images(images)
+    try:
+        extractor = posewarp_features(features.value, weights).to(device)
+        progress = track(files, description="images", console=Console(stderr=True))
+        tables = response_statistics(extractor, (read_image(file, size).to(device) for file in progress))
+    except (ValueError, ImportError) as error:
+        raise CheckpointError(str(error)) from error
+    save_statistics(out, tables, {"features": features.value, "images": len(files), "size": size})
+    Console().print(f"{out}: {len(tables)} maps of {features.value} over {len(files)} images", markup=False, soft_wrap=True)
+
+
+def _check_output(out: Path) -> None:
+    """Refuse what would only fail after the work is done."""
+    from gan_meta.checkpoint import CheckpointError
+
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"the output {out} must end in .safetensors")
+    if not out.parent.is_dir():
+        raise CheckpointError(f"there is no folder {out.parent} to write {out.name} into; make it first")
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not there."""
+    import torch
+
+    from gan_meta.checkpoint import CheckpointError
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CheckpointError(f"the device {device!r} cannot be used here; --device cpu always can") from error
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ class InnerLoop:
     def lr_at(self, step: int, player: str = "generator") -> float:
         """The learning rate of a player at a 0-based iteration."""
         lr = self.discriminator_lr if player == "discriminator" and self.discriminator_lr is not None else self.lr
-        if self.schedule == "constant":
+        if self.schedule == "constant" or self.steps == 0:
             return lr
         half = self.steps / 2
         return lr * (1 - max(0.0, step - half) / half)

@@ -110,6 +110,12 @@ def test_schedule_is_the_papers():
     assert [inner.lr_at(i) for i in range(10, 20)] == pytest.approx([1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 
 
+def test_no_steps_give_a_copy_of_the_start():
+    pair = smooth_pair()
+    adapted = gm.adapt(pair, SquaresObjective(), small_batch(5), gm.InnerLoop(steps=0))
+    assert all(torch.equal(a, b) and a is not b for a, b in zip(pair.parameters(), adapted.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("order", ["simultaneous", "alternating"])
 def test_unique_samples_equal_repeats(order):
     pair, batch = smooth_pair(norm=False), small_batch(5)

@@ -117,7 +117,7 @@ class KerasFile:
 
 def _layers(file: h5py.File, dataset_type: type) -> dict[str, list[h5py.Dataset]]:
     """Datasets by the group they lie in, which has the layer's name."""
-    root = file["model_weights"] if "model_weights" in file else file
+    root = file.get("model_weights", file)
     layers: dict[str, list[Any]] = {}
 
     def visit(name: str, entry: Any) -> None:

@@ -15,12 +15,12 @@ PADDINGS = {"published": "reflect", "border": "replicate", "zeros": "constant"}
 class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "same" zero padding: ceil(size / stride) outputs, an odd pixel goes to the bottom and right.
 
-    Weights start as He et al. draw them (2015), biases at 0.
+    Weights start as Glorot and Bengio draw them (2010, uniform), biases at 0, as published.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride)
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        nn.init.xavier_uniform_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -62,8 +62,8 @@ def warp_padded(images: Tensor, transforms: Tensor, padding: str = "published") 
     Made of gathers, so it has derivatives of every order in the images and in the transforms.
 
     The published lookup reads an image with one mirrored pixel around it, clips the four neighbours' positions to that and
-    weighs by the distance to the clipped ones. Far outside two neighbours are thus one pixel with weights like 5 and -4, which is that
-    pixel: so here the place itself is clipped, the same value without the rounding of large weights.
+    weighs by the distance to the clipped ones. Far outside two neighbours are thus one pixel, with weights like 5 and -4: that
+    pixel's value. So here the place itself is clipped, which gives the same without the rounding errors of large weights.
 
     Args:
         images: (N, C, H, W).

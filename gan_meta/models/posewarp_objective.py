@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -153,7 +154,7 @@ class PosewarpObjective(Objective):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         assert self.extractor is not None
-        held = next((*self.extractor.parameters(), *self.extractor.buffers()), None)
+        held = next(chain(self.extractor.parameters(), self.extractor.buffers()), None)
         if held is not None and (held.device, held.dtype) != (images.device, images.dtype):
             self.extractor.to(images)
         return cast(list[Tensor], self.extractor(images))

@@ -19,8 +19,11 @@ def query_loss(pair: gm.GANPair, objective: gm.Objective, task: gm.Task, inner: 
         return float(player_loss(objective, phi, task.query, player)[0].mean())
 
 
-def slope(loss_at, step: float = 4e-4) -> float:
-    """d loss_at(h) / dh at 0 by central differences, Richardson's extrapolation taking the h^2 error away."""
+def slope(loss_at, step: float = 5e-5) -> float:
+    """d loss_at(h) / dh at 0 by central differences, Richardson's extrapolation taking the h^2 error away.
+
+    The step is small because Adam is not smooth where a gradient passes through 0: ``sqrt(square)`` has a kink there.
+    """
     coarse = (loss_at(step) - loss_at(-step)) / (2 * step)
     fine = (loss_at(step / 2) - loss_at(-step / 2)) / step
     return (4 * fine - coarse) / 3

@@ -61,7 +61,7 @@ class Clip:
 
     def select(self, indices: Sequence[int] | slice) -> Clip:
         """The clip made of these frames, in this order."""
-        picked = torch.arange(len(self))[indices] if isinstance(indices, slice) else torch.as_tensor(indices)
+        picked = torch.arange(len(self))[indices] if isinstance(indices, slice) else torch.as_tensor(indices, dtype=torch.long)
         return Clip(
             self.name,
             self.frames[picked],

@@ -1,0 +1,53 @@
+"""Images from files: finding them, and reading one as a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def find_images(places: Iterable[Path]) -> list[Path]:
+    """The files named, and the images in the folders named and below, sorted within each.
+
+    Raises:
+        FileNotFoundError: when a place does not exist, or a folder has no images.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_file():
+            found.append(place)
+            continue
+        inside = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not inside:
+            raise FileNotFoundError(f"there is no image at {place}: name image files, or folders with {', '.join(SUFFIXES)} files")
+        found += inside
+    return found
+
+
+def read_image(path: Path, size: int | None = None) -> Tensor:
+    """An image file as (1, 3, H, W), RGB in [-1, 1].
+
+    Args:
+        size: its height and width are brought to this, smoothed where it shrinks; by default they stay.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no image that can be read.
+    """
+    from torchvision.io import ImageReadMode, decode_image  # heavy, and only needed here
+
+    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) if path.stat().st_size else torch.empty(0, dtype=torch.uint8)
+    try:
+        pixels = decode_image(data, mode=ImageReadMode.RGB)
+    except RuntimeError as error:
+        raise ValueError(f"{path} is not an image that can be read, or is damaged; give PNG or JPEG files") from error
+    image: Tensor = pixels.unsqueeze(0).float() / 127.5 - 1
+    if size is None:
+        return image
+    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)

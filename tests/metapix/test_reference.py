@@ -1,0 +1,136 @@
+"""References come from the allowed frames alone, and an untrained network changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from metapix.data.clip import Clip
+from metapix.data.drawn import draw_clip
+from metapix.errors import InputError
+from metapix.personalize import choose_steps, draw, generate, personalize, pose_inputs
+from metapix.pose_input import joint_heatmaps
+from metapix.puppet import Puppet
+from metapix.reference import REFERENCE_CHANNELS, Reference, build_reference_pair, reference_of, shot_samples
+
+import gan_meta as gm
+from gan_meta.models.pix2pixhd import Pix2PixHDObjective
+
+OBJECTIVE = Pix2PixHDObjective(pixel=10.0)
+SMALL = {"base_channels": 4, "n_downsample": 1, "n_blocks": 1}
+
+
+def start(reference: str = "puppet", **options: int) -> gm.GANPair:
+    torch.manual_seed(0)
+    return gm.models.create("metapix-reference", reference=reference, **{**SMALL, **options})
+
+
+def person() -> Clip:
+    return draw_clip(5, 8, 32, fps=4)
+
+
+@pytest.mark.parametrize("kind", ["plate", "puppet"])
+def test_an_untrained_network_gives_the_reference_itself(kind: str) -> None:
+    clip = person()
+    reference = Reference(kind, clip.select([0, 1, 2, 3]))
+    rest = clip.select([5, 6])
+    image = draw(start(kind), pose_inputs(rest, reference))
+    puppet = Puppet(clip.select([0, 1, 2, 3])).render(rest.joints, rest.boxes)
+    torch.testing.assert_close(image, puppet.image if kind == "puppet" else puppet.plate, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(REFERENCE_CHANNELS))
+def test_channels_are_as_many_as_said_and_in_range(kind: str) -> None:
+    clip = person()
+    channels = Reference(kind, clip.select([0, 1])).channels(clip.joints, clip.boxes, clip.size)
+    assert channels.shape == (8, REFERENCE_CHANNELS[kind], 32, 32)
+    assert bool(torch.isfinite(channels).all())
+    assert channels.numel() == 0 or float(channels.abs().max()) <= 1 + 1e-5
+
+
+def test_a_frame_is_never_in_its_own_reference() -> None:
+    clip = person().select([0, 2, 4])
+    samples = shot_samples(clip, "puppet")
+    assert len(samples["image"]) == 3 + 3 * 2
+    # Frame 1 turned to noise changes the references of the others, and the target it is itself, but not its own references.
+    noisy = Clip(clip.name, clip.frames.clone(), clip.joints, clip.fps, clip.masks)
+    noisy.frames[1] = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    changed = shot_samples(noisy, "puppet")
+    own = slice(3, 6)  # three samples a frame: from both others, from each alone
+    assert torch.equal(samples["pose"][own], changed["pose"][own])
+    assert not torch.equal(samples["pose"][:3], changed["pose"][:3])
+    assert not torch.equal(samples["image"][own], changed["image"][own])
+
+
+def test_samples_without_a_reference_are_the_frames() -> None:
+    clip = person().select([0, 1])
+    samples = shot_samples(clip, "none", person_weight=3.0)
+    torch.testing.assert_close(samples["pose"], joint_heatmaps(clip.joints, 32))
+    assert set(samples["weight"].unique().tolist()) == {1.0, 4.0}
+
+
+def test_one_frame_teaches_nothing_and_leaves_the_start_as_it_is() -> None:
+    pair = start()
+    adapted = personalize(pair, person().select([0]), OBJECTIVE, gm.InnerLoop(steps=3, lr=1e-2))
+    assert all(torch.equal(a, b) for a, b in zip(pair.parameters(), adapted.parameters(), strict=True))
+
+
+def test_learning_moves_the_picture_only_near_the_person() -> None:
+    clip = person()
+    shots = clip.select([0, 1, 2, 3])
+    adapted = personalize(start(), shots, OBJECTIVE, gm.InnerLoop(steps=5, lr=1e-2))
+    reference = Reference("puppet", shots)
+    rest = clip.select([6])
+    change = (draw(adapted, pose_inputs(rest, reference)) - Puppet(shots).render(rest.joints).image).abs().amax(dim=1)
+    alpha = Puppet(shots).render(rest.joints).alpha[:, 0]
+    near = torch.nn.functional.max_pool2d(alpha, 5, stride=1, padding=2) > 0
+    assert float(change[near].max()) > 1e-3
+    assert float(change[~near].max()) == 0
+
+
+def test_a_mismatched_reference_is_refused_in_words() -> None:
+    clip = person()
+    with pytest.raises(InputError, match="takes the reference 'puppet', but was given 'none'"):
+        next(generate(start(), clip.joints, 32))
+    with pytest.raises(ValueError, match="unknown reference 'pupet': did you mean 'puppet'"):
+        Reference("pupet", clip)
+    assert reference_of(gm.GANPair(torch.nn.Conv2d(18, 3, 1))) == "none"
+
+
+def test_a_discriminator_sees_the_reference_too() -> None:
+    pair = build_reference_pair("plate", **SMALL, discriminator_channels=4, n_layers=1, n_scales=1)
+    objective = Pix2PixHDObjective(pixel=1.0)
+    adapted = personalize_pair(pair, objective)
+    assert not torch.equal(next(pair.discriminator.parameters()), next(adapted.discriminator.parameters()))
+
+
+def personalize_pair(pair: gm.GANPair, objective: gm.Objective) -> gm.GANPair:
+    pair.model_arguments = {"reference": "plate"}
+    return personalize(pair, person().select([0, 1, 2]), objective, gm.InnerLoop(steps=1, lr=1e-3))
+
+
+def test_leaving_one_out_recommends_what_helps_and_nothing_that_hurts() -> None:
+    shots = person().select([0, 2, 4, 6])
+    helpful = choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=1e-3, schedule="constant"))
+    assert list(helpful.gains) == [0, 5, 10]
+    assert helpful.gains[0] == 0
+    harmful = choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=0.3, schedule="constant"))
+    assert harmful.steps == 0
+    assert harmful.gains[10] < 0
+    with pytest.raises(ValueError, match='schedule="constant"'):
+        choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10))
+
+
+def test_choosing_looks_at_no_other_frame() -> None:
+    clip = person()
+    inner = gm.InnerLoop(steps=5, lr=1e-3, schedule="constant")
+    one = choose_steps(start(), clip.select([0, 2, 4]), OBJECTIVE, inner)
+    other = Clip(clip.name, clip.frames.clone(), clip.joints, clip.fps, clip.masks)
+    other.frames[[1, 3, 5, 6, 7]] = 0
+    assert choose_steps(start(), other.select([0, 2, 4]), OBJECTIVE, inner) == one
+
+
+def test_a_start_round_trips_through_its_file(tmp_path) -> None:
+    gm.save_pair(start(), tmp_path / "s.safetensors")
+    loaded = gm.load_pair(tmp_path / "s.safetensors")
+    assert reference_of(loaded) == "puppet"
+    assert all(torch.equal(a, b) for a, b in zip(start().parameters(), loaded.parameters(), strict=True))
