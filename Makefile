@@ -20,6 +20,10 @@ $(STAMP): pyproject.toml examples/metapix/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,perceptual]" --editable examples/metapix
 	# Only the package's video files are used; its own dependencies are not needed for them.
 	$(BIN)/python -m pip install --quiet --no-deps pose2sim==0.10.49
+	# learn2learn, with which the tests compare, does not compile on Python 3.11: they read the plain Python of its release.
+	rm -rf $(VENV)/oracles && mkdir -p $(VENV)/oracles
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary learn2learn --dest $(VENV)/oracles learn2learn==0.2.0
+	tar -xzf $(VENV)/oracles/learn2learn-0.2.0.tar.gz -C $(VENV)/oracles --strip-components=1 learn2learn-0.2.0/learn2learn
 	touch $(STAMP)
 
 demo: $(STAMP)  ## Train, score and retarget a real person; ends in a table, runs/demo/report.html and a video.

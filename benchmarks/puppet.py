@@ -23,6 +23,7 @@ from metapix.puppet import Puppet
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 SCORES = ("ssim", "psnr", "person_psnr")
+CLIPS = [f"{kind}-cam{camera:02d}" for kind in ("single", "multi") for camera in (1, 2, 3, 4)]
 
 
 def clips(name: str, sizes: list[int], crop: str) -> Iterator[Clip]:
@@ -59,12 +60,11 @@ def benchmark(clip: Clip, shots: int, device: str) -> None:
         "plate": room,
         "puppet": puppet.render(rest.joints, rest.boxes).image.cpu(),
     }
+    speed = f"{frames_per_second(puppet, rest):>8.0f} fps, made in {built:.2f} s, plate {plate.kind}"
     for method, generated in pictures.items():
         scores = score_clip(generated, rest)
-        print(
-            f"{clip.name:<14}{clip.size:>5}  {method:<9}{scores['ssim']:>7.3f}{scores['psnr']:>8.2f}{scores['person_psnr']:>12.2f}", end=""
-        )
-        print(f"{frames_per_second(puppet, rest):>8.0f} fps, made in {built:.2f} s, plate {plate.kind}" if method == "puppet" else "")
+        figures = f"{scores['ssim']:>7.3f}{scores['psnr']:>8.2f}{scores['person_psnr']:>12.2f}"
+        print(f"{clip.name:<14}{clip.size:>5}  {method:<9}{figures}{speed if method == 'puppet' else ''}", flush=True)
 
 
 def main() -> None:

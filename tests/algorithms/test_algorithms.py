@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -83,3 +85,32 @@ def test_third_parties_register_their_own():
         @gm.algorithms.register("test-only-standstill")
         class Other(gm.MetaAlgorithm):
             pass
+
+
+def test_installed_packages_bring_their_own_and_are_imported_only_when_used(tmp_path, monkeypatch):
+    (tmp_path / "nowhere_to_go.py").write_text(
+        "import gan_meta as gm\n\n\nclass Nowhere(gm.MetaAlgorithm):\n"
+        "    def meta_gradient(self, pair, task, seed=0):\n        return gm.MetaGradient({})\n"
+    )
+    metadata = tmp_path / "nowhere_to_go-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: nowhere-to-go\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[gan_meta.algorithms]\nnowhere = nowhere_to_go:Nowhere\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "nowhere" in gm.algorithms.available()
+    assert "nowhere_to_go" not in sys.modules
+    with pytest.raises(ValueError, match="unknown algorithm 'nowhere2': did you mean 'nowhere'"):
+        gm.algorithms.create("nowhere2")
+    algorithm = gm.algorithms.create("nowhere", objective=SquaresObjective(), inner=gm.InnerLoop())
+    assert type(algorithm).__name__ == "Nowhere"
+    assert gm.algorithms.create("nowhere", objective=SquaresObjective(), inner=gm.InnerLoop()) is not algorithm
+
+
+def test_every_algorithm_leaves_the_users_modules_untouched():
+    for name, options in (("reptile", {}), ("fomaml", {}), ("maml", {}), ("anil", {"head": ["*.3.*", "*.2.*"]})):
+        pair = smooth_pair()
+        before, flags = parameters_of(pair), [(p.requires_grad, p.grad) for p in pair.parameters()]
+        algorithm = gm.algorithms.create(name, objective=SquaresObjective(), inner=gm.InnerLoop(steps=2, lr=1e-2), **options)
+        algorithm.meta_gradient(pair, gm.Task(small_batch(5), small_batch(3, seed=1)))
+        assert all(torch.equal(before[parameter_name], p) for parameter_name, p in pair.named_parameters())
+        assert [(p.requires_grad, p.grad) for p in pair.parameters()] == flags

@@ -224,7 +224,7 @@ def test_refusals():
         direction(memory="swep")
     with pytest.raises(TypeError, match=r"unknown option of algorithm 'maml' 'memroy': did you mean 'memory'"):
         direction(memroy="sweep")
-    with pytest.raises(ValueError, match="MAML needs a query .* task 'x' has none"):
+    with pytest.raises(ValueError, match=r"MAML needs a query .* task 'x' has none"):
         direction(few_shot=gm.Task(small_batch(5), name="x"))
     with pytest.raises(ValueError, match="query_batch_size must be at least 1"):
         direction(query_batch_size=0)

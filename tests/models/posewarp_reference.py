@@ -68,9 +68,12 @@ def limb_transforms(source: Array, target: Array) -> Array:
     return transforms
 
 
-def padded_lookup(image: Array, x: float, y: float) -> Array:
-    """The published bilinear lookup, weights and all: C values of an H x W x C image at one place."""
-    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+def mirrored(image: Array) -> Array:
+    return np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+
+
+def padded_lookup(padded: Array, x: float, y: float) -> Array:
+    """The published bilinear lookup, weights and all: C values of a mirrored image at one place of the image."""
     last_x, last_y = padded.shape[1] - 1, padded.shape[0] - 1
     x, y = x + 1, y + 1
     x0, y0 = math.floor(x), math.floor(y)
@@ -87,18 +90,18 @@ def padded_lookup(image: Array, x: float, y: float) -> Array:
 
 
 def warp(image: Array, transform: Array) -> Array:
-    result = np.zeros_like(image)
+    result, padded = np.zeros_like(image), mirrored(image)
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
-            result[row, column] = padded_lookup(image, *(transform @ [column, row, 1]))
+            result[row, column] = padded_lookup(padded, *(transform @ [column, row, 1]))
     return result
 
 
 def upsample(image: Array) -> Array:
-    result = np.zeros((2 * image.shape[0], 2 * image.shape[1], image.shape[2]))
+    result, padded = np.zeros((2 * image.shape[0], 2 * image.shape[1], image.shape[2])), mirrored(image)
     for row in range(result.shape[0]):
         for column in range(result.shape[1]):
-            result[row, column] = padded_lookup(image, column / 2, row / 2)
+            result[row, column] = padded_lookup(padded, column / 2, row / 2)
     return result
 
 

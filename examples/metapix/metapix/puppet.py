@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_meta.models.limbs import segment_distance
 from metapix.background import body_masks
 from metapix.body import PARTS, TORSO, Body, measure, proportions
-from metapix.canvas import Canvas
+from metapix.canvas import Canvas, Window
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.layers import REACH, cut_layers, smoothstep
@@ -109,12 +109,7 @@ class Puppet:
         if window is None:
             return
         distance = segment_distance(window.grid, target.reach[:, part], target.radius[:, part], target.radius[:, part])
-        read = torch.zeros(())
-        for rank in range(choice.sources.shape[1]):
-            sources = choice.sources[:, rank, part]
-            places = source_places(part, target, self._source, sources, window.grid)
-            read = read + choice.weights[:, rank, part, None, None, None] * self._layers[part].read(sources, places)
-        colour, person, belongs, hidden = torch.split(read, [3, 1, 1, 1], dim=1)
+        colour, person, belongs, hidden = torch.split(self._read(part, target, choice, window), [3, 1, 1, 1], dim=1)
         # Where the blended sources hide this part, those that show it decide.
         shown = (1 - hidden).clamp_min(0.05)
         reach = (1 - smoothstep(distance, *REACH)).unsqueeze(1) * target.seen[:, part, None, None, None]
@@ -123,3 +118,11 @@ class Puppet:
         alpha = (person / belongs.clamp_min(1e-3)).clamp(0, 1) * share
         weight = alpha * torch.exp(_ORDER * target.depth[:, part, None, None, None] - distance.square().unsqueeze(1))
         canvas.add(window, colour / person.clamp_min(1e-3), alpha, share, weight)
+
+    def _read(self, part: int, target: Body, choice: Choice, window: Window) -> Tensor:
+        """A part's layer in the target pose: the weighted mean of the chosen sources, (N, 6, h, w)."""
+        blended = window.grid.new_zeros(())
+        for sources, weights in zip(choice.sources[..., part].unbind(1), choice.weights[..., part].unbind(1), strict=True):
+            places = source_places(part, target, self._source, sources, window.grid)
+            blended = blended + weights[:, None, None, None] * self._layers[part].read(sources, places)
+        return blended

@@ -1,0 +1,113 @@
+"""`gan-meta convert`: published files become files that gan-meta loads, or one line and exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_meta import GANPair, load_pair, models
+from gan_meta.checkpoint import pair_facts
+from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
+from gan_meta.models.posewarp import PosewarpGenerator, load_official_weights
+from tests.models.posewarp_fixtures import convolutions, write_keras_file
+
+NAMES = [f"conv2d_{number}" for number in range(1, 53)]
+
+
+def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from gan_meta.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, "convert", *map(str, arguments)], capture_output=True, text=True)
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def tiny_pix2pixhd(**options: object) -> GANPair:
+    arguments = {"pose_channels": 5, "base_channels": 4, "n_downsample": 2, "n_blocks": 3, "discriminator_channels": 6, "n_layers": 2}
+    return models.create("pix2pixhd", **{**arguments, **options})
+
+
+def test_a_keras_file_becomes_a_pair(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = convolutions(PosewarpGenerator(n_joints=5, n_limbs=3, base_channels=2))
+    source = write_keras_file(tmp_path / "vgg_100000.h5", weights, NAMES)
+    result = convert(source, tmp_path / "posewarp.safetensors")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "posewarp" in result.stdout
+    pair = load_pair(tmp_path / "posewarp.safetensors")
+    expected = PosewarpGenerator(n_joints=5, n_limbs=3, base_channels=2)
+    load_official_weights(expected, source)
+    assert same(pair.generator, expected)
+    assert pair.discriminator is None
+    assert pair_facts(tmp_path / "posewarp.safetensors")["facts"] == {"converted_from": ["vgg_100000.h5"]}
+    assert same(posewarp_pair(source).generator, expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"generator": "local", "n_enhancers": 2, "n_local_blocks": 2, "base_channels": 2}, {"n_scales": 3}]
+)
+def test_pix2pixhd_files_become_a_pair(tmp_path: Path, options: dict[str, object]) -> None:
+    pair = tiny_pix2pixhd(**options)
+    assert pair.discriminator is not None
+    torch.save(pair.generator.state_dict(), tmp_path / "latest_net_G.pth")
+    torch.save(pair.discriminator.state_dict(), tmp_path / "latest_net_D.pth")
+    made = pix2pixhd_pair(tmp_path / "latest_net_G.pth", tmp_path / "latest_net_D.pth")
+    assert same(made, pair)
+    assert models.create("pix2pixhd", **made.model_arguments) is not None
+    alone = pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=3)
+    assert same(alone.generator, pair.generator)
+    assert same(alone, pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=3))
+    assert not same(alone, pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=4))
+
+
+def test_the_command_converts_pix2pixhd_when_asked(tmp_path: Path) -> None:
+    pair = tiny_pix2pixhd()
+    assert pair.discriminator is not None
+    torch.save(pair.generator.state_dict(), tmp_path / "G.pth")
+    torch.save(pair.discriminator.state_dict(), tmp_path / "D.pth")
+    out = tmp_path / "pair.safetensors"
+    result = convert(tmp_path / "G.pth", out, "--model", "pix2pixhd", "--discriminator", tmp_path / "D.pth")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert same(load_pair(out), pair)
+    alone = convert(tmp_path / "G.pth", out, "--model", "pix2pixhd")
+    assert "its discriminator starts from random weights" in alone.stdout
+
+
+def test_bad_files_get_one_line_and_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("not HDF5")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    (tmp_path / "out.safetensors").write_text("an earlier file")
+    out = tmp_path / "out.safetensors"
+    for arguments, message in (
+        ((tmp_path / "absent.h5", out), "there is no weights file"),
+        ((tmp_path / "text.h5", out), "is not a Keras HDF5 file"),
+        ((tmp_path / "other.pth", out, "--model", "pix2pixhd"), "does not hold the weights of a pix2pixHD generator"),
+        ((tmp_path / "text.h5", out, "--discriminator", tmp_path / "other.pth"), "--discriminator goes with --model pix2pixhd"),
+        ((tmp_path / "text.h5", tmp_path / "out.h5"), "must end in .safetensors"),
+        ((tmp_path / "text.h5", tmp_path / "absent" / "out.safetensors"), "there is no folder"),
+    ):
+        result = convert(*arguments)
+        assert result.returncode == 2
+        assert result.stdout == ""
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert out.read_text() == "an earlier file"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other.pth", "out.safetensors", "text.h5"]
+
+
+def test_a_discriminator_of_another_model_is_refused(tmp_path: Path) -> None:
+    pair = tiny_pix2pixhd()
+    torch.save(pair.generator.state_dict(), tmp_path / "G.pth")
+    with pytest.raises(ValueError, match=r"G.pth does not hold the weights of a pix2pixHD discriminator"):
+        pix2pixhd_pair(tmp_path / "G.pth", tmp_path / "G.pth")
+    other = tiny_pix2pixhd(pose_channels=9).discriminator
+    assert other is not None
+    torch.save(other.state_dict(), tmp_path / "D.pth")
+    with pytest.raises(ValueError, match="do not fit this MultiscaleDiscriminator"):
+        pix2pixhd_pair(tmp_path / "G.pth", tmp_path / "D.pth")
