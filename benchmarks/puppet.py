@@ -20,7 +20,7 @@ from metapix.evaluate import score_clip
 from metapix.plate import background_plate
 from metapix.pose_input import to_unit
 from metapix.puppet import Puppet
-from metapix.tasks import evenly_spaced, nearest_frames, split
+from metapix.tasks import nearest_frames, split
 
 SCORES = ("ssim", "psnr", "person_psnr")
 CLIPS = [f"{kind}-cam{camera:02d}" for kind in ("single", "multi") for camera in (1, 2, 3, 4)]
@@ -33,6 +33,11 @@ def clips(name: str, sizes: list[int], crop: str) -> Iterator[Clip]:
         track = estimate_track(video, estimator)
     for size in sizes:
         yield crop_track(track, video, size=size, crop=crop, name=name)
+
+
+def spread(clip: Clip, shots: int) -> Clip:
+    """K frames from the first to the last."""
+    return clip.select([round(number * (len(clip) - 1) / max(1, shots - 1)) for number in range(shots)])
 
 
 def frames_per_second(puppet: Puppet, clip: Clip, repeats: int = 4) -> float:
@@ -49,7 +54,7 @@ def frames_per_second(puppet: Puppet, clip: Clip, repeats: int = 4) -> float:
 def benchmark(clip: Clip, shots: int, device: str) -> None:
     """One clip's lines of the table."""
     first, rest = split(clip)
-    chosen = evenly_spaced(first, shots)
+    chosen = spread(first, shots)
     begin = time.perf_counter()
     plate = background_plate(chosen)
     puppet = Puppet(chosen, plate, device)
@@ -70,9 +75,7 @@ def benchmark(clip: Clip, shots: int, device: str) -> None:
 def main() -> None:
     """Read the options and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--clips", nargs="+", default=[f"{kind}-cam{camera:02d}" for kind in ("single", "multi") for camera in (1, 2, 3, 4)]
-    )
+    parser.add_argument("--clips", nargs="+", default=CLIPS)
     parser.add_argument("--sizes", nargs="+", type=int, default=[128, 256])
     parser.add_argument("--frames", type=int, default=5, help="K, the frames that the puppet is made from")
     parser.add_argument("--crop", choices=("fixed", "follow"), default="fixed")

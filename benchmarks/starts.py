@@ -38,7 +38,7 @@ def run_seed(settings: DemoSettings, run_dir: Path, tick: stages.Tick) -> None:
     for init in scoring.STARTS:
         if not scoring.scores_file(run_dir, init).exists():
             scoring.score_start(settings, run_dir, init, lambda _: None)
-    scoring.score_nearest(settings, run_dir, lambda _: None)
+    scoring.score_untrained(settings, run_dir, lambda _: None)
     tick(5)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gan_meta as gm
+from gan_meta.inner import SCHEDULES
 from gan_meta.roles import ROLES, resolve_roles
 from tests.conftest import smooth_pair
 
@@ -28,9 +29,7 @@ def test_law_linear_schedule(steps, lr):
     assert falls == pytest.approx([lr / (steps / 2)] * len(falls))
 
 
-@given(
-    steps=st.integers(0, 50), lr=RATES, discriminator_lr=st.none() | RATES, schedule=st.sampled_from(["constant", "constant_then_linear"])
-)
+@given(steps=st.integers(0, 50), lr=RATES, discriminator_lr=st.none() | RATES, schedule=st.sampled_from(SCHEDULES))
 def test_law_players_rates_keep_their_proportion(steps, lr, discriminator_lr, schedule):
     inner = gm.InnerLoop(steps=steps, lr=lr, discriminator_lr=discriminator_lr, schedule=schedule)
     for i in range(max(steps, 1)):
