@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import torch
-
 from metapix.demo import DemoSettings, scoring, stages
 from metapix.demo.crew import Crew, Stage
 
@@ -47,16 +46,14 @@ def print_table(rows_by_seed: list[dict[str, dict[str, float]]]) -> None:
     print(f"{'start':<24}" + "".join(f"{score:>20}" for score in SCORES))
     for init in rows_by_seed[0]:
         print(f"{init:<24}" + "".join(f"{spread([rows[init][score] for rows in rows_by_seed], score):>20}" for score in SCORES))
-    margins = {
-        score: [rows["metapix"][score] - rows["pretrain-equal-steps"][score] for rows in rows_by_seed] for score in SCORES
-    }
+    margins = {score: [rows["metapix"][score] - rows["pretrain-equal-steps"][score] for rows in rows_by_seed] for score in SCORES}
     print(f"{'metapix - equal steps':<24}" + "".join(f"{spread(margins[score], score):>20}" for score in SCORES))
     for score in ("ssim", "psnr"):
         print(f"seeds in which MetaPix has the higher {score}: {sum(value > 0 for value in margins[score])} of {len(margins[score])}")
 
 
 def spread(values: list[float], score: str) -> str:
-    """"mean ± standard deviation"."""
+    """ "mean ± standard deviation"."""
     table = torch.tensor(values, dtype=torch.float64)
     deviation = f" ± {float(table.std()):.{DIGITS[score]}f}" if len(values) > 1 else ""
     return f"{float(table.mean()):.{DIGITS[score]}f}{deviation}"
@@ -68,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-starts"))
-    parser.add_argument("--set", type=json.loads, default={}, help='other settings as JSON, for example \'{"meta_iterations": 30}\'')
+    parser.add_argument("--set", type=json.loads, default={}, help="other settings as JSON, for example '{\"meta_iterations\": 30}'")
     arguments = parser.parse_args()
     base = dataclasses.replace(DemoSettings(**arguments.set), scored_clips=())
     folders = [arguments.out / f"seed-{seed}" for seed in range(arguments.seeds)]
@@ -76,10 +73,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     with Crew(arguments.workers) as crew:
         crew.run(
-            [
-                Stage(f"seed {seed}", run_seed, (dataclasses.replace(base, seed=seed), folder), 5)
-                for seed, folder in enumerate(folders)
-            ]
+            [Stage(f"seed {seed}", run_seed, (dataclasses.replace(base, seed=seed), folder), 5) for seed, folder in enumerate(folders)]
         )
     print_table([{row["init"]: row for row in scoring.all_rows(folder) if row["data"] == "drawn"} for folder in folders])
 
