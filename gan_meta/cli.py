@@ -6,12 +6,15 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 app = typer.Typer(help="Meta-learning for GANs.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -99,7 +102,7 @@ def statistics(
 ) -> None:
     """Measure how features respond to your training images: mean and spread a channel, for Posewarp's loss."""
     from gan_meta.checkpoint import CheckpointError
-    from gan_meta.image_files import find_images, read_image
+    from gan_meta.image_files import find_images
     from gan_meta.models.posewarp_features import posewarp_features, response_statistics, save_statistics
 
     _check_output(out)
@@ -107,8 +110,8 @@ def statistics(
     files = find_images(images)
     try:
         extractor = posewarp_features(features.value, weights).to(device)
-        progress = track(files, description="images", console=Console(stderr=True))
-        tables = response_statistics(extractor, (read_image(file, size).to(device) for file in progress))
+        progress = track(files, description="images", console=Console(stderr=True), disable=not sys.stderr.isatty())
+        tables = response_statistics(extractor, (_image(file, size, extractor.min_size).to(device) for file in progress))
     except (ValueError, ImportError) as error:
         raise CheckpointError(str(error)) from error
     save_statistics(out, tables, {"features": features.value, "images": len(files), "size": size})
@@ -123,6 +126,18 @@ def _check_output(out: Path) -> None:
         raise CheckpointError(f"the output {out} must end in .safetensors")
     if not out.parent.is_dir():
         raise CheckpointError(f"there is no folder {out.parent} to write {out.name} into; make it first")
+
+
+def _image(file: Path, size: int | None, smallest: int) -> Tensor:
+    """An image, refused by name where it is too small for the features."""
+    from gan_meta.image_files import read_image
+
+    image = read_image(file, size)
+    if min(image.shape[2:]) < smallest:
+        raise ValueError(
+            f"{file} is {image.shape[3]}x{image.shape[2]}, too small for these features: they need {smallest}x{smallest}; give --size"
+        )
+    return image
 
 
 def _check_device(device: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,14 +41,16 @@ def read_image(path: Path, size: int | None = None) -> Tensor:
         FileNotFoundError: when there is no such file.
         ValueError: when it is no image that can be read.
     """
-    from torchvision.io import ImageReadMode, decode_image  # heavy, and only needed here
+    from PIL import Image  # only needed here
 
-    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8) if path.stat().st_size else torch.empty(0, dtype=torch.uint8)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image {path}")
     try:
-        pixels = decode_image(data, mode=ImageReadMode.RGB)
-    except RuntimeError as error:
+        with Image.open(path) as opened:
+            pixels = torch.from_numpy(np.array(opened.convert("RGB")))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not an image that can be read, or is damaged; give PNG or JPEG files") from error
-    image: Tensor = pixels.unsqueeze(0).float() / 127.5 - 1
+    image = pixels.permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
     if size is None:
         return image
     return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=True)

@@ -38,9 +38,10 @@ class PosewarpDiscriminator(nn.Module):
         self.later = nn.ModuleList(SameConv2d(n, width) for n in (2 * base_channels, width, width, width))
         last = (self.size[0] // SIZE_MULTIPLE) * (self.size[1] // SIZE_MULTIPLE) * width
         self.dense = nn.Sequential(nn.Linear(last, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
-        for layer in self.dense[::2]:
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in self.dense:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor, source_pose: Tensor, target_pose: Tensor) -> Tensor:
         """(N, 3, H, W) and two poses (N, n_joints, H/2, W/2) -> (N, 1) logits: their sigmoid is the probability of being real.

@@ -188,8 +188,9 @@ def test_gan_meta_lists_what_can_be_made() -> None:
     result = call(GAN_META, "list")
     assert (result.returncode, result.stderr) == (0, "")
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines() if line.startswith("│")]
-    assert [name for kind, name in rows if kind == "algorithm"] == list(gm.algorithms.available())
-    assert {name for kind, name in rows if kind == "model"} >= {"pix2pixhd", "posewarp"}  # metapix registers models of its own here
+    # Not compared with the registries of this process, which other tests add to.
+    assert {name for kind, name in rows if kind == "algorithm"} >= {"reptile", "fomaml", "maml"}
+    assert {name for kind, name in rows if kind == "model"} >= {"pix2pixhd", "posewarp"}
 
 
 def test_gan_meta_inspects_a_pair_and_refuses_what_is_none(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
-from gan_meta import GANPair, load_pair, models
+from gan_meta import GANPair, cli, load_pair, models
 from gan_meta.checkpoint import pair_facts
 from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
 from gan_meta.models.posewarp import PosewarpGenerator, load_official_weights
@@ -18,9 +19,21 @@ from tests.models.posewarp_fixtures import convolutions, write_keras_file
 NAMES = [f"conv2d_{number}" for number in range(1, 53)]
 
 
-def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from gan_meta.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", program, "convert", *map(str, arguments)], capture_output=True, text=True)
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["gan-meta", "convert", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return Result(int(left.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -33,7 +46,7 @@ def tiny_pix2pixhd(**options: object) -> GANPair:
     return models.create("pix2pixhd", **{**arguments, **options})
 
 
-def test_a_keras_file_becomes_a_pair(tmp_path: Path) -> None:
+def test_a_keras_file_becomes_a_pair(tmp_path: Path, convert: Callable[..., Result]) -> None:
     torch.manual_seed(0)
     weights = convolutions(PosewarpGenerator(n_joints=5, n_limbs=3, base_channels=2))
     source = write_keras_file(tmp_path / "vgg_100000.h5", weights, NAMES)
@@ -66,7 +79,7 @@ def test_pix2pixhd_files_become_a_pair(tmp_path: Path, options: dict[str, object
     assert not same(alone, pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=4))
 
 
-def test_the_command_converts_pix2pixhd_when_asked(tmp_path: Path) -> None:
+def test_the_command_converts_pix2pixhd_when_asked(tmp_path: Path, convert: Callable[..., Result]) -> None:
     pair = tiny_pix2pixhd()
     assert pair.discriminator is not None
     torch.save(pair.generator.state_dict(), tmp_path / "G.pth")
@@ -79,7 +92,7 @@ def test_the_command_converts_pix2pixhd_when_asked(tmp_path: Path) -> None:
     assert "its discriminator starts from random weights" in alone.stdout
 
 
-def test_bad_files_get_one_line_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_bad_files_get_one_line_and_leave_nothing_behind(tmp_path: Path, convert: Callable[..., Result]) -> None:
     (tmp_path / "text.h5").write_text("not HDF5")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     (tmp_path / "out.safetensors").write_text("an earlier file")

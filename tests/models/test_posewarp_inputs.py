@@ -128,8 +128,8 @@ def test_joints_far_outside_stay_finite() -> None:
 
 def test_gradients_agree_with_finite_differences() -> None:
     generator = torch.Generator().manual_seed(13)
-    probes = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in
-              {"source_pose": (1, 14, 16, 16), "target_pose": (1, 14, 16, 16), "log_masks": (1, 11, 32, 32), "transforms": (1, 11, 2, 3)}.items()}  # fmt: skip
+    shapes = {"source_pose": (1, 14, 16, 16), "target_pose": (1, 14, 16, 16), "log_masks": (1, 11, 32, 32), "transforms": (1, 11, 2, 3)}
+    probes = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
 
     def measure(source: Tensor, target: Tensor) -> Tensor:
         inputs = pose_inputs(source, target, size=32)

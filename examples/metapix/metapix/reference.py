@@ -15,11 +15,11 @@ from torch.nn import functional
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import GlobalGenerator, MultiscaleDiscriminator
 from gan_meta.naming import unknown_name
-from metapix.data.clip import Clip
+from metapix.data.clip import Clip, scale_joints
 from metapix.plate import background_plate
 from metapix.puppet import Puppet
 from metapix.skeleton import N_JOINTS
-from metapix.tasks import with_pose
+from metapix.tasks import nearest_frames, with_pose
 
 REFERENCE_CHANNELS = {"none": 0, "plate": 3, "puppet": 7}
 """Channels that a reference adds to the 18 of the pose: the plate's colours, or the puppet's colours, alpha and plate."""
@@ -45,6 +45,7 @@ class Reference:
         if kind not in REFERENCE_CHANNELS:
             raise ValueError(unknown_name("reference", kind, REFERENCE_CHANNELS))
         self.kind = kind
+        self._shots = shots
         self.plate = background_plate(shots) if kind != "none" else None
         self.puppet = Puppet(shots, self.plate) if kind == "puppet" else None
 
@@ -62,9 +63,14 @@ class Reference:
             frames = self.puppet.render(joints, boxes, size)
             return torch.cat([frames.person, frames.alpha * 2 - 1, frames.plate], dim=1)
         if self.plate is not None:
-            plate = self.plate.crops(boxes, size)
-            return plate if len(plate) == len(joints) else plate[:1].expand(len(joints), -1, -1, -1)
+            return self._rooms(joints, boxes, size)
         return joints.new_zeros(len(joints), 0, size, size)
+
+    def _rooms(self, joints: Tensor, boxes: Tensor | None, size: int) -> Tensor:
+        """The plate behind each pose; where each frame has a room of its own, that of the frame with the nearest pose."""
+        assert self.plate is not None
+        nearest = nearest_frames(self._shots, scale_joints(joints, self._shots.size / size))
+        return self.plate.crops(boxes, size, nearest)
 
 
 class ReferenceGenerator(nn.Module):

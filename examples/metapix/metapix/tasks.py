@@ -66,14 +66,16 @@ def split(clip: Clip, share: float = TRAIN_SHARE) -> tuple[Clip, Clip]:
 
 
 def evenly_spaced(clip: Clip, shots: int) -> Clip:
-    """K frames evenly spaced over a clip, the first at its start.
+    """K frames evenly spaced over a clip, its first and its last among them; for K = 1 the middle one.
 
     Raises:
         InputError: when the clip has fewer frames than that.
     """
     if not 1 <= shots <= len(clip):
         raise InputError(f"{shots} frames were asked for, but clip {clip.name!r} has {len(clip)} to choose from; ask for 1 to {len(clip)}")
-    return clip.select([number * len(clip) // shots for number in range(shots)])
+    if shots == 1:
+        return clip.select([len(clip) // 2])
+    return clip.select([number * (len(clip) - 1) // (shots - 1) for number in range(shots)])
 
 
 def nearest_frames(shots: Clip, joints: Tensor) -> Tensor:
