@@ -1,9 +1,10 @@
-"""Claim to be tested: does the algorithm matter? All of them on the demo's people, at equal games and at equal wall time.
+"""Claim to be tested: does the algorithm matter? All of them on the demo's people, at equal games and at equal time.
 
 Every variant starts from the same pretrained pair, meta-trains on the same people with the same seeds, and is then personalised
 to the same unseen drawn people by the same game, so that nothing differs but the start. First each plays the same number of
 games; then each plays as many as fit into the time that the first variant, Reptile, took. Each training runs in a process of its
-own, on one thread; peak memory is that process's largest resident set. Ablations change one number of Reptile's.
+own, on one thread; seconds are that thread's (CPU time), and peak memory is that process's largest resident set. Ablations
+change one number of Reptile's.
 
 `python benchmarks/algorithms.py` (hours on two cores; what is there already is kept), or for a try-out
 `python benchmarks/algorithms.py --games 2 --tables algorithms --set '{"training_people": 3, "unseen_people": 1, "pretrain_steps": 5}'`.
@@ -104,12 +105,12 @@ def run_apart(table: str, name: str, games: int, seed: int, arguments: argparse.
 def run_variant(variant: Variant, changes: dict[str, Any], games: int, seed: int, out: Path, row_file: Path) -> None:
     """Meta-train one variant and score its start; writes the row."""
     import torch
-
-    import gan_meta as gm
     from metapix.demo import DemoSettings, stages
     from metapix.evaluate import evaluate_start, make_row
     from metapix.files import write_text
     from metapix.tasks import ClipSamples
+
+    import gan_meta as gm
 
     torch.set_num_threads(1)
     settings = DemoSettings(**{**changes, "seed": seed, "scored_clips": ()})
@@ -123,11 +124,11 @@ def run_variant(variant: Variant, changes: dict[str, Any], games: int, seed: int
     inner = dataclasses.replace(settings.build_inner(), **variant.inner)
     algorithm = gm.algorithms.create(variant.algorithm, objective=settings.build_objective(), inner=inner, **variant.options)
     pair = gm.load_pair(folder / "pretrained.safetensors")
-    begun = time.perf_counter()
+    begun = time.process_time()
     outer = {"meta_lr": settings.meta_lr, **variant.outer}
     trainer = gm.MetaTrainer(pair, algorithm, tasks, iterations=games, seed=seed, **outer)
     trainer.fit()
-    seconds, peak = time.perf_counter() - begun, _peak_mb()
+    seconds, peak = time.process_time() - begun, _peak_mb()
     videos = evaluate_start(pair, unseen, settings.build_objective(), settings.build_inner(), settings.shots, seed=seed)
     row = make_row("Pix2PixHD", variant.algorithm, settings.shots, settings.steps, videos, "drawn")
     row = {**row, "games": games, "seconds": seconds, "peak_mb": peak, "skipped": trainer.skipped_tasks}

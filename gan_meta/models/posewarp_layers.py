@@ -49,11 +49,8 @@ def upsample(images: Tensor) -> Tensor:
     Returns:
         (N, C, 2 H, 2 W).
     """
-    height, width = images.shape[2:]
-    padded = _mirror(images, (0, 1, 0, 1))
-    # W + 1 pixels spread over 2 W + 1 with aligned corners are exactly half a pixel apart.
-    spread = F.interpolate(padded, size=(2 * height + 1, 2 * width + 1), mode="bilinear", align_corners=True)
-    return spread[..., :-1, :-1]
+    wide = torch.stack([images, (images + _next(images, -1)) / 2], -1).flatten(-2)
+    return torch.stack([wide, (wide + _next(wide, -2)) / 2], -2).flatten(-3, -2)
 
 
 def warp_padded(images: Tensor, transforms: Tensor, padding: str = "published") -> Tensor:
@@ -66,7 +63,7 @@ def warp_padded(images: Tensor, transforms: Tensor, padding: str = "published") 
     pixel's value. So here the place itself is clipped, which gives the same without the rounding errors of large weights.
 
     Args:
-        images: (N, C, H, W).
+        images: (N, C, H, W), at least 2x2.
         transforms: (N, 2, 3), from pixels (x, y) of the result to pixels of the image.
         padding: ``"published"``; ``"border"``: the nearest pixel; ``"zeros"``.
 
@@ -82,8 +79,7 @@ def warp_padded(images: Tensor, transforms: Tensor, padding: str = "published") 
         raise ValueError(f"{len(images)} images need transforms of shape ({len(images)}, 2, 3), got {tuple(transforms.shape)}")
     height, width = images.shape[2:]
     x, y = _places(transforms, height, width)
-    around = (1, 1, 1, 1)
-    padded = _mirror(images, around) if padding == "published" else F.pad(images, around, mode=PADDINGS[padding])
+    padded = F.pad(images, (1, 1, 1, 1), mode=PADDINGS[padding])
     return _bilinear(padded, (x + 1).clamp(0, width + 1), (y + 1).clamp(0, height + 1))
 
 
@@ -111,11 +107,7 @@ def _bilinear(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return upper + down * (lower - upper)
 
 
-def _mirror(images: Tensor, sides: tuple[int, int, int, int]) -> Tensor:
-    """Pad by mirroring; a side of one pixel is its own mirror image."""
-    if min(images.shape[2:]) > 1:
-        return F.pad(images, sides, mode="reflect")
-    height, width = images.shape[2:]
-    columns, rows = (*sides[:2], 0, 0), (0, 0, *sides[2:])
-    wide = F.pad(images, columns, mode="reflect" if width > 1 else "replicate")
-    return F.pad(wide, rows, mode="reflect" if height > 1 else "replicate")
+def _next(images: Tensor, dimension: int) -> Tensor:
+    """Each pixel's next neighbour; the last one's is its mirrored neighbour, or itself where it is alone."""
+    length = images.shape[dimension]
+    return torch.cat([images.narrow(dimension, 1, length - 1), images.narrow(dimension, max(length - 2, 0), 1)], dimension)

@@ -181,7 +181,8 @@ def test_the_command_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").write_bytes(b"")
     write(tmp_path / "small.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
-    (tmp_path / "cut.png").write_bytes((tmp_path / "small.png").read_bytes()[:50])
+    write(tmp_path / "cut.png", torch.randint(256, (3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(9)))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])
     out = tmp_path / "out.safetensors"
     lite0 = ("--out", out, "--features", "efficientnet_lite0")
     for arguments, message in (

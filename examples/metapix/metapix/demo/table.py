@@ -5,25 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 _NAMES = {
     "random": "random start",
     "pretrain": "pretrained",
-    "pretrain-equal-steps": "pretrained, equal extra steps (fair)",
+    "pretrain-equal-steps": "fair baseline",
     "metapix": "MetaPix",
-    "nearest-frame": "nearest frame (learns nothing)",
-    "puppet": "puppet (learns nothing)",
+    "nearest-frame": "nearest frame*",
+    "puppet": "puppet*",
 }
 _COLUMNS = {
     "SSIM": ("ssim", 3),
-    "PSNR (dB)": ("psnr", 1),
+    "PSNR": ("psnr", 1),
     "MSE": ("mse", 0),
-    "person PSNR (dB)": ("person_psnr", 1),
-    "temporal std": ("temporal_std", 2),
+    "person": ("person_psnr", 1),
+    "temporal": ("temporal_std", 2),
 }
 """Column title: (score, digits shown)."""
+_NOTE = (
+    "Mean ± standard deviation over people. PSNR in dB, person: on the person alone; temporal: standard deviation of a frame's "
+    "mean brightness. Fair baseline: pretrained, with as many further training steps as meta-training took. *: learns nothing."
+)
 
 
 def print_results(results: dict[str, Any], run_dir: Path) -> None:
@@ -33,15 +38,17 @@ def print_results(results: dict[str, Any], run_dir: Path) -> None:
         rows = [row for row in results["rows"] if row["data"] == data]
         if not rows:
             continue
-        people = len(rows[0]["videos"])
-        table = Table(title=f"Unseen {data} people ({people}): mean ± standard deviation over people", title_justify="left")
-        table.add_column("start")
-        for name in ("K", "T", *_COLUMNS):
-            table.add_column(name, justify="right")
+        shots, steps, people = rows[0]["K"], max(row["T"] for row in rows), len(rows[0]["videos"])
+        title = f"Unseen {data} people ({people}), K = {shots} frames, T = {steps} steps"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        table.add_column("start", no_wrap=True)
+        for name in _COLUMNS:
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             scores = (_score(row, name, digits) for name, digits in _COLUMNS.values())
-            table.add_row(_NAMES.get(row["init"], row["init"]), str(row["K"]), str(row["T"]), *scores)
+            table.add_row(_NAMES.get(row["init"], row["init"]), *scores)
         console.print(table)
+    console.print(_NOTE, style="dim")
     console.print(results["verdict"])
     console.print("seconds: " + ", ".join(f"{stage['name']} {stage['seconds']:.0f}" for stage in results["stages"]))
     for what, file in (("report: ", "report.html"), ("video:  ", "retarget.mp4")):
@@ -52,4 +59,4 @@ def _score(row: dict[str, Any], name: str, digits: int) -> str:
     if name not in row:
         return "-"
     spread = row.get(f"{name}_sd")
-    return f"{row[name]:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return f"{row[name]:.{digits}f}" + ("" if spread is None else f" ±{spread:.{digits}f}")
