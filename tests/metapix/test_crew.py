@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from metapix.demo.crew import Crew, Stage
+from metapix.demo.crew import Crew, Stage, _interrupts_not_inherited
 from metapix.errors import InputError
 
 Tick = Callable[[int], None]
@@ -119,3 +119,14 @@ def test_a_worker_that_dies_is_an_input_error_in_words(tmp_path: Path, how: str)
         crew.run([stage("slow", write_slowly, partial), stage("dies", die, how, partial)])
     assert time.monotonic() - start < PATIENCE
     assert list(tmp_path.iterdir()) == []
+
+
+def _interrupted_while_starting() -> None:
+    with _interrupts_not_inherited():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+
+
+def test_an_interrupt_while_workers_are_started_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted_while_starting()

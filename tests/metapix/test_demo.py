@@ -266,7 +266,7 @@ def test_the_terminal_shows_a_row_for_each_start_and_whole_paths(
     shown = capsys.readouterr().out
     assert f"report: {folder / 'report.html'}\n" in shown
     assert f"{folder / 'retarget.mp4'}\n" in shown
-    assert shown.count("nearest frame*") == 2
+    assert shown.count("nearest*") == 2
     row = results_of(run)["rows"][0]
     assert f"{row['psnr']:.1f} ±{row['psnr_sd']:.1f}" in shown
     assert "…" not in shown  # nothing is cut off on a narrow terminal

@@ -115,15 +115,13 @@ class Crew:
 
 @contextlib.contextmanager
 def _interrupts_not_inherited() -> Iterator[None]:
-    """Workers started in this block do not hear Ctrl-C: the main process does, and ends them in order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python sets signals in the main thread only
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Workers started in this block do not hear Ctrl-C: the main process does, if only after the block, and ends them in order."""
+    # Blocked rather than ignored: one that comes during the block is kept for after it, and processes inherit the mask.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _ticks: list[Synchronized[int]] = []

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 _NAMES = {
-    "random": "random start",
+    "random": "random",
     "pretrain": "pretrained",
-    "pretrain-equal-steps": "fair baseline",
+    "pretrain-equal-steps": "equal steps",
     "metapix": "MetaPix",
-    "nearest-frame": "nearest frame*",
+    "nearest-frame": "nearest*",
     "puppet": "puppet*",
 }
 _COLUMNS = {
@@ -27,7 +27,8 @@ _COLUMNS = {
 """Column title: (score, digits shown)."""
 _NOTE = (
     "Mean ± standard deviation over people. PSNR in dB, person: on the person alone; temporal: standard deviation of a frame's "
-    "mean brightness. Fair baseline: pretrained, with as many further training steps as meta-training took. *: learns nothing."
+    "mean brightness. Equal steps, the fair baseline: pretrained, with as many further training steps as meta-training took. "
+    "*: learns nothing."
 )
 
 
