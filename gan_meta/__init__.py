@@ -9,6 +9,7 @@ from gan_meta.objective import Batch, Losses, Objective
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.pretraining import pretrain
+from gan_meta.rates import add_learned_rates
 from gan_meta.tasks import BatchSource, FewShotTasks, FixedTasks, Task, TaskSource
 from gan_meta.trainer import MetaTrainer
 
@@ -29,6 +30,7 @@ __all__ = [
     "Task",
     "TaskSource",
     "adapt",
+    "add_learned_rates",
     "algorithms",
     "load_pair",
     "losses",

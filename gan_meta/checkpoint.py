@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gan_meta.pair import GANPair
+from gan_meta.rates import add_learned_rates, is_rate
 
 FORMAT = "gan-meta"
 VERSION = 1
@@ -111,6 +112,8 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
         from gan_meta import models  # models are only needed, and imported, when one has to be built
 
         pair = models.create(document["model"], **document["arguments"])
+        if any(is_rate(name) for name in tensors):
+            add_learned_rates(pair)
     expected = pair.state_dict()
     problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
     problems += [f"unexpected {name}" for name in tensors.keys() - expected.keys()]

@@ -12,6 +12,8 @@ from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import own_gradients
+from gan_meta.rates import has_learned_rates, scaled
+from gan_meta.roles import adapts
 from gan_meta.table import Table, TurnLosses
 from gan_meta.tasks import Samples
 
@@ -34,11 +36,14 @@ class Game:
     """
 
     def __init__(self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0) -> None:
+        if inner.optimizer != "sgd" and has_learned_rates(pair):
+            raise ValueError(f'the pair has learned rates, made for plain SGD; use optimizer="sgd" instead of {inner.optimizer!r}')
         self.table = Table(pair, objective, support, inner, seed)
         self.pair = pair
         self.inner = inner
         self.position = 0
         named = dict(pair.named_parameters())
+        self._fixed = {name: parameter.detach() for name, parameter in named.items() if not adapts(self.table.roles[name])}
         self.parameters = {player: [named[name] for name in names] for player, names in self.table.adapting.items()}
         self.optimizers = {player: self._optimizer(player) for player, parameters in self.parameters.items() if parameters}
 
@@ -80,7 +85,8 @@ class Game:
         for number, (player, loss) in enumerate(losses.players.items()):
             more_to_come = number + 1 < len(losses.players)
             gradients = own_gradients(loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
-            for parameter, gradient in zip(self.parameters[player], gradients, strict=True):
+            steps = scaled(self.table.adapting[player], gradients, self._fixed)
+            for parameter, gradient in zip(self.parameters[player], steps, strict=True):
                 parameter.grad = gradient
         for player in losses.players:
             self.optimizers[player].step()

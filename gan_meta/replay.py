@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gan_meta.inner import Turn
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import own_gradients
+from gan_meta.rates import scaled
 from gan_meta.state import GameState
 from gan_meta.table import Table, TurnLosses
 
@@ -46,7 +47,8 @@ def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, T
         names = table.adapting[player]
         own = [aliases[name] for name in names]
         gradients = own_gradients(loss, own, player, position, retain_graph=True, create_graph=True)
-        state = _moved(table, state, {n: g for n, g in zip(names, gradients, strict=True) if g is not None}, position, player)
+        steps = zip(names, scaled(names, gradients, fixed), strict=True)
+        state = _moved(table, state, {name: step for name, step in steps if step is not None}, position, player)
     return state, losses
 
 

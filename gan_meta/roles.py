@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Mapping
 
 from gan_meta.pair import GANPair
+from gan_meta.rates import is_rate
 
 ROLES: dict[str, tuple[bool, bool]] = {
     "meta": (True, True),
@@ -23,13 +24,18 @@ def resolve_roles(pair: GANPair, roles: Mapping[str, str]) -> dict[str, str]:
     Args:
         roles: {glob over parameter names: role}; a later entry overrides an earlier one; what none matches is ``"meta"``.
             A parameter that does not require a gradient is ``"frozen"`` whatever the globs say.
+            Learned rates are ``"frozen"`` unless a glob that starts with ``rates.`` says ``"shared"``; other globs pass them over.
 
     Raises:
-        ValueError: for a glob that matches no parameter (with the nearest names).
+        ValueError: for a glob that matches no parameter (with the nearest names), or learned rates that would adapt.
     """
-    names = [name for name, _ in pair.named_parameters()]
-    resolved = dict.fromkeys(names, "meta")
+    resolved = {name: "frozen" if is_rate(name) else "meta" for name, _ in pair.named_parameters()}
     for glob, role in roles.items():
+        names = [name for name in resolved if is_rate(name) == is_rate(glob)]
+        if is_rate(glob) and not names:
+            raise ValueError(f"role pattern {glob!r} is for learned rates, but the pair has none; call gan_meta.add_learned_rates(pair)")
+        if is_rate(glob) and adapts(role):
+            raise ValueError(f"role pattern {glob!r} cannot be {role!r}: learned rates stay fixed inside a task; use 'shared' or 'frozen'")
         matched = fnmatch.filter(names, glob)
         if not matched:
             nearest = difflib.get_close_matches(glob, names, n=3, cutoff=0.3) or names[:3]

@@ -1,7 +1,7 @@
 """Meta-learning algorithms, by name: each decides how theta moves after the game, and nothing else."""
 
-from gan_meta.algorithms import anil, fomaml, maml, reptile
+from gan_meta.algorithms import anil, fomaml, maml, meta_sgd, reptile
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient
 from gan_meta.algorithms.registry import available, create, register
 
-__all__ = ["MetaAlgorithm", "MetaGradient", "anil", "available", "create", "fomaml", "maml", "register", "reptile"]
+__all__ = ["MetaAlgorithm", "MetaGradient", "anil", "available", "create", "fomaml", "maml", "meta_sgd", "register", "reptile"]

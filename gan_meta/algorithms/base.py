@@ -12,6 +12,7 @@ from gan_meta.carry import CarriedMoments
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
+from gan_meta.rates import PREFIX
 from gan_meta.roles import is_learned, resolve_roles
 from gan_meta.tasks import Task
 
@@ -79,9 +80,9 @@ def learned_names(pair: GANPair, inner: InnerLoop) -> list[str]:
 
 
 def learned_by_player(pair: GANPair, inner: InnerLoop) -> dict[str, list[str]]:
-    """:func:`learned_names` of each player that has any."""
+    """:func:`learned_names` of each player that has any, the learned rates of its weights included."""
     names = learned_names(pair, inner)
-    own = {player: [name for name in names if name.startswith(f"{player}.")] for player in pair.players}
+    own = {player: [name for name in names if name.removeprefix(PREFIX).startswith(f"{player}.")] for player in pair.players}
     return {player: names for player, names in own.items() if names}
 
 
