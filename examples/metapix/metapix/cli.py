@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 
 from metapix.errors import InputError
 from metapix.people_commands import COMMANDS
+from metapix.start_command import train_start
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -87,7 +88,7 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, train_start):
     app.command()(command)
 
 

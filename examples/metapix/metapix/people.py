@@ -11,14 +11,14 @@ import torch
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
+from metapix.choice import choose
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
 from metapix.performer import save_performer
-from metapix.personalize import choose_steps
 from metapix.personalize import personalize as play
 from metapix.recipe import Recipe, recipe_of
-from metapix.reference import REFERENCE_CHANNELS, reference_of
+from metapix.reference import REFERENCE_CHANNELS, reference_of, trusted
 
 Tick = Callable[[int, int | None], None]
 
@@ -54,13 +54,13 @@ def on_device(pair: gm.GANPair, device: str) -> gm.GANPair:
 
 
 def personalize_to(
-    start: gm.GANPair, recipe: Recipe, shots: Clip, steps: int, out: Path, *, choose: bool = False, seed: int = 0, tick: Tick | None = None
+    start: gm.GANPair, recipe: Recipe, shots: Clip, steps: int, out: Path, *, choosing: bool = False, seed: int = 0, tick: Tick | None = None
 ) -> int:
     """Adapt a start to a person and save it with the K frames; returns the number of steps taken.
 
     Args:
         shots: the K frames at the size of the videos to come.
-        choose: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
+        choosing: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
 
     Raises:
         InputError: when the file cannot be written.
@@ -69,9 +69,9 @@ def personalize_to(
         raise InputError(f"cannot write {out}: there is no folder {out.parent}")
     small, objective = shots.resized(recipe.size), recipe.objective()
     chosen = None
-    if choose:
+    if choosing:
         recipe = dataclasses.replace(recipe, schedule="constant")
-        chosen = choose_steps(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
+        chosen = choose(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
         steps = chosen.steps
 
     def note(step: int, *_: object) -> None:
@@ -81,6 +81,8 @@ def personalize_to(
     adapted = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight)
     facts: dict[str, Any] = {"size": recipe.size, "steps": steps, "seed": seed, "recipe": recipe.as_dict()}
     if chosen is not None:
+        trusted(adapted, chosen.strength)
+        facts["strength"] = chosen.strength
         facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
     save_performer(out, adapted.to("cpu"), shots, facts)
     return steps

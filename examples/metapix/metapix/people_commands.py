@@ -68,7 +68,7 @@ def personalize(
     start, recipe = start_with_recipe(init, reference, device)
     with _progress() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
-        taken = personalize_to(start, recipe, shots, steps, out, choose=choose, seed=seed, tick=tick("adapting"))
+        taken = personalize_to(start, recipe, shots, steps, out, choosing=choose, seed=seed, tick=tick("adapting"))
     typer.echo(f"model: {out} ({frames} frames, {taken} steps)")
 
 
