@@ -54,7 +54,15 @@ def on_device(pair: gm.GANPair, device: str) -> gm.GANPair:
 
 
 def personalize_to(
-    start: gm.GANPair, recipe: Recipe, shots: Clip, steps: int, out: Path, *, choosing: bool = False, seed: int = 0, tick: Tick | None = None
+    start: gm.GANPair,
+    recipe: Recipe,
+    shots: Clip,
+    steps: int,
+    out: Path,
+    *,
+    choosing: bool = False,
+    seed: int = 0,
+    tick: Tick | None = None,
 ) -> int:
     """Adapt a start to a person and save it with the K frames; returns the number of steps taken.
 
