@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gan_meta.files import parse_json, replacing
 from gan_meta.pair import GANPair
 from gan_meta.rates import add_learned_rates, is_rate
 
@@ -21,6 +20,9 @@ FORMAT = "gan-meta"
 VERSION = 1
 EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
+
+ARGUMENT_LIMIT = 4096
+"""No model of this library comes near an argument of this size; more would keep a machine busy with building alone."""
 
 
 class CheckpointError(ValueError):
@@ -36,19 +38,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapp
     path = Path(path)
     # One owner an entry: safetensors refuses tensors that share memory, and a later in-place step must not reach the file.
     own = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
     try:
-        save_file(own, temporary, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with replacing(path) as partial:
+            save_file(own, partial, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
     except SafetensorError as error:
         raise OSError(f"could not write {path}: {error}") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -63,15 +57,25 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
+            document = _document(path, opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated") from error
+    return tensors, document
+
+
+def _document(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} was not written by gan-meta: its header has no {FORMAT!r} entry")
-    if int(metadata["version"]) > VERSION:
-        raise CheckpointError(f"{path} has format version {metadata['version']}, this release reads up to {VERSION}; upgrade gan-meta")
-    return tensors, json.loads(metadata["document"])
+    version = metadata.get("version", "")
+    if not version.isascii() or not version.isdigit() or len(version) > 9 or "document" not in metadata:
+        raise CheckpointError(f"{path} is damaged: its header has no proper version and document")
+    if int(version) > VERSION:
+        raise CheckpointError(f"{path} has format version {version}, this release reads up to {VERSION}; upgrade gan-meta")
+    try:
+        return parse_json(metadata["document"], f"the header of {path}")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, Tensor] | None = None) -> None:
@@ -105,15 +109,17 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(EXTRA)}
     if "arguments" not in document:
         raise CheckpointError(f"{path} holds no pair; it may be a training checkpoint")
-    pair = into
-    if pair is None:
-        if document["model"] is None:
-            raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
-        from gan_meta import models  # models are only needed, and imported, when one has to be built
+    pair = into if into is not None else _described_pair(path, document, tensors)
+    load_state(path, pair, tensors)
+    return pair
 
-        pair = models.create(document["model"], **document["arguments"])
-        if any(is_rate(name) for name in tensors):
-            add_learned_rates(pair)
+
+def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Copy a file's tensors into a pair, if names and shapes are the same.
+
+    Raises:
+        CheckpointError: naming the differences; nothing is copied then.
+    """
     expected = pair.state_dict()
     problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
     problems += [f"unexpected {name}" for name in tensors.keys() - expected.keys()]
@@ -125,7 +131,31 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
     if problems:
         raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
     pair.load_state_dict(tensors)
-    return pair
+
+
+def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GANPair:
+    """The pair that a file describes, built only once it is known to be no larger than the file's own tensors."""
+    name, arguments = document.get("model"), document["arguments"]
+    if name is None:
+        raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise CheckpointError(f"{path} is damaged: its model must be a name, and its arguments an object")
+    huge = [key for key, value in arguments.items() if isinstance(value, int | float) and not abs(value) <= ARGUMENT_LIMIT]
+    if huge:
+        raise CheckpointError(f"{path} is damaged: its model argument {huge[0]!r} is {arguments[huge[0]]}, beyond {ARGUMENT_LIMIT}")
+    from gan_meta import models  # models are only needed, and imported, when one has to be built
+
+    try:
+        with torch.device("meta"):  # shapes only: a header may promise a network of terabytes
+            outline = models.create(name, **arguments)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, LookupError) as error:
+        raise CheckpointError(f"{path} describes a pair that cannot be built: {error}") from error
+    has_rates = any(is_rate(name) for name in tensors)
+    promised, held = (sum(tensor.numel() for tensor in some.values()) for some in (outline.state_dict(), tensors))
+    if promised > held:
+        raise CheckpointError(f"{path} does not fit the pair it describes: that has {promised:,} values, the file only {held:,}")
+    pair = models.create(name, **arguments)
+    return add_learned_rates(pair) if has_rates else pair
 
 
 def load_extra(path: str | Path) -> dict[str, Tensor]:
