@@ -21,6 +21,7 @@ VERSION = 1
 EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
 
+_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 ARGUMENT_LIMIT = 4096
 """No model of this library comes near an argument of this size; more would keep a machine busy with building alone."""
 
@@ -183,13 +184,25 @@ def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> tuple[dict[
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Put back what :func:`pack_optimizer` took."""
+    """Put back what :func:`pack_optimizer` took.
+
+    Raises:
+        CheckpointError: when it is the state of other parameters.
+    """
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["plain"].items()}
     for name, tensor in tensors.items():
         if name.startswith(prefix):
             index, entry = name[len(prefix) :].split(".", 1)
             state.setdefault(int(index), {})[entry] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, entries in state.items():
+        for entry, value in entries.items():
+            if entry in _LIKE_PARAMETER and (number >= len(parameters) or value.shape != parameters[number].shape):
+                raise CheckpointError(f"the optimiser's state {entry!r} of parameter {number} has another shape than the parameter")
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
+    except ValueError as error:
+        raise CheckpointError(f"the optimiser's state does not fit: {error}") from error
 
 
 def refuse_other_settings(path: str | Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class World:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def is_first(self) -> bool:
@@ -47,7 +47,7 @@ class World:
             return list(tensors)
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
-        pieces = flat.split([tensor.numel() for tensor in tensors])
+        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
 
     def gather(self, document: Any) -> list[Any]:
@@ -62,9 +62,7 @@ class World:
         padded[: len(content)] = content
         received = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(received, padded)
-        return [
-            json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)
-        ]
+        return [json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)]
 
     def on_first(self, action: Callable[[], Any]) -> Any:
         """Let rank 0 act, and give its JSON-able answer to all.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 0}
 _SAME_PRESS = 2.0
 """Seconds within which a launcher may hand on the Ctrl-C that the terminal sent already."""
 
@@ -48,7 +48,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in _EXIT_CODES}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,11 +66,19 @@ class Interruption:
         finally:
             self._may_abandon = False
 
-    def ended(self, where: str) -> TrainingInterrupted:
-        """The error to raise when the state is saved; ``where`` says what was reached and where it lies."""
-        requested = self.requested or signal.SIGTERM
-        code = 130 if requested is signal.SIGINT else 0
-        return TrainingInterrupted(f"stopped by {requested.name} {where}; start it again in the same way to go on", code)
+    def number(self) -> int:
+        """The signal's number; 0 while none has come."""
+        return int(self.requested or 0)
+
+    def ended(self, number: int, where: str) -> TrainingInterrupted:
+        """The error to raise when the state is saved.
+
+        Args:
+            number: of the signal, which another rank may have got; 0 for this process's own.
+            where: what was reached, and where the state lies.
+        """
+        came = signal.Signals(number) if number else self.requested or signal.SIGTERM
+        return TrainingInterrupted(f"stopped by {came.name} {where}; start it again in the same way to go on", _EXIT_CODES[came])
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         again = self.requested is not None and time.monotonic() - self._since > _SAME_PRESS

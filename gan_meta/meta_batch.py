@@ -24,13 +24,13 @@ class Played:
         directions: one a task, or, over several ranks, their mean as one; none if no task gave a finite one.
         failures: by the task's number in the iteration, why it gave none.
         logs: the games' losses by name, averaged over the tasks.
-        stop: whether some rank was asked to stop.
+        stop: the signal by which some rank was asked to stop; 0 for none.
     """
 
     directions: list[MetaGradient] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     logs: dict[str, float] = field(default_factory=dict)
-    stop: bool = False
+    stop: int = 0
 
 
 class MetaBatch:
@@ -51,11 +51,11 @@ class MetaBatch:
         self.world = world
         self.has_own_tasks = has_own_tasks
 
-    def play(self, pair: GANPair, iteration: int, stop: Callable[[], bool] = lambda: False) -> Played:
+    def play(self, pair: GANPair, iteration: int, stop: Callable[[], int] = lambda: 0) -> Played:
         """Play the iteration's tasks from theta = ``pair``, which stays untouched.
 
         Args:
-            stop: asked after the games: whether this rank was asked to stop.
+            stop: asked after the games: the signal by which this rank was asked to stop, or 0.
         """
         numbers = range(self.world.rank, self.size, self.world.size) if self.has_own_tasks else range(self.size)
         directions: dict[int, MetaGradient] = {}
@@ -67,10 +67,10 @@ class MetaBatch:
                 failures[number] = str(failed)
         if not self.has_own_tasks:
             stops = self.world.gather(stop())
-            return Played(list(directions.values()), failures, _mean_logs([d.logs for d in directions.values()]), any(stops))
+            return Played(list(directions.values()), failures, _mean_logs([d.logs for d in directions.values()]), max(stops))
         return self._together(pair, directions, failures, stop())
 
-    def _together(self, pair: GANPair, directions: Mapping[int, MetaGradient], failures: Mapping[int, str], stop: bool) -> Played:
+    def _together(self, pair: GANPair, directions: Mapping[int, MetaGradient], failures: Mapping[int, str], stop: int) -> Played:
         told = {
             "logs": {number: dict(direction.logs) for number, direction in directions.items()},
             "failures": dict(failures),
@@ -78,7 +78,7 @@ class MetaBatch:
             "stop": stop,
         }
         reports = self.world.gather(told)
-        played = Played(stop=any(report["stop"] for report in reports))
+        played = Played(stop=max(report["stop"] for report in reports))
         played.failures = dict(sorted((int(number), why) for report in reports for number, why in report["failures"].items()))
         logs = {int(number): values for report in reports for number, values in report["logs"].items()}
         played.logs = _mean_logs([logs[number] for number in sorted(logs)])

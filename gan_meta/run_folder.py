@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gan_meta.files import remove_partial, replacing, sync_folder
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+_LOOKS, _LOOK = 5, 0.05
 
 
 class RunFolder:
@@ -73,7 +75,7 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / LOCK, "a+", encoding="utf-8") as file:
-            if not _take(file.fileno()):
+            if not _take_patiently(file.fileno()):
                 file.seek(0)
                 owner = file.read(200).strip() or "another process"
                 raise CheckpointError(f"another run is at work in {self.path} ({owner}); wait for it, stop it, or use another run folder")
@@ -86,8 +88,11 @@ class RunFolder:
             finally:
                 file.truncate(0)
 
-    def save(self, tensors: Mapping[str, Tensor], document: Mapping[str, Any], iteration: int, *, is_best: bool = False) -> None:
+    def save(self, tensors: Mapping[str, Tensor], document: Mapping[str, Any], iteration: int | None, *, is_best: bool = False) -> None:
         """Write the newest checkpoint, and let go of those that are no longer kept.
+
+        Args:
+            iteration: the number to keep it under; ``None``: it is the newest, but not one to keep.
 
         Raises:
             OSError: when it cannot be written; the checkpoint before it is untouched then.
@@ -95,7 +100,8 @@ class RunFolder:
         if is_best:  # First, so that whoever is killed between the two finds a best one at least as new as the newest says.
             save_tensors(self.best, tensors, document)
         save_tensors(self.newest, tensors, document)
-        self.settle(iteration)
+        if iteration is not None:
+            self.settle(iteration)
 
     def settle(self, iteration: int) -> None:
         """Give the newest checkpoint its number, and remove the numbered ones beyond those kept and those of a future."""
@@ -126,6 +132,15 @@ def _link(source: Path, target: Path) -> None:
     except OSError:  # a file system without links
         with replacing(target) as partial:
             partial.write_bytes(source.read_bytes())
+
+
+def _take_patiently(handle: int) -> bool:
+    """Lock an open file; someone who only looks whether it is locked holds it for an instant."""
+    for _ in range(_LOOKS):
+        if _take(handle):
+            return True
+        time.sleep(_LOOK)
+    return False
 
 
 def _take(handle: int) -> bool:

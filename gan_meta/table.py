@@ -126,7 +126,7 @@ class Table:
         items, weights = share.of(*drawn.unique(self.dtype))
         found = self._forward(players, items, learning)
         if any(loss.ndim == 0 for loss in found.players.values()):
-            raise ValueError(f'a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}')
+            raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
         if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
             raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
