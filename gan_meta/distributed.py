@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a rank waits for the others; a game of one rank may be that much longer than another's."""
@@ -149,11 +151,21 @@ def connect(device: str | None = None) -> Iterator[World]:
                 "processes with --nproc-per-node, or work on the CPU"
             )
         torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    _join("nccl" if on_gpu else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), own)
     finally:
         dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Meet the others where the environment says, in a place of this attempt's own.
+
+    torchrun keeps one store for all attempts, and a rank that comes back early would find there the addresses of the dead.
+    """
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-of-{size}"
+    dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=rank, world_size=size, timeout=PATIENCE)
 
 
 def _device(on_gpu: bool) -> torch.device:

@@ -186,10 +186,12 @@ class _Training:
         return {name: float(torch.stack([losses[name] for losses in history]).mean()) for name in history[-1]}
 
     def _save(self) -> None:
+        check_weights(self._game.pair, self._world, f"after iteration {self._game.position}")
+        self._world.on_first(self._write)
+
+    def _write(self) -> None:
+        assert self._folder is not None
         pair, position = self._game.pair, self._game.position
-        check_weights(pair, self._world, f"after iteration {position}")
-        if self._folder is None or not self._world.is_first:
-            return
         tensors = {f"{PAIR}{name}": tensor for name, tensor in pair.state_dict().items()}
         optimizers: dict[str, Any] = {}
         for player, optimizer in self._game.optimizers.items():

@@ -295,8 +295,10 @@ class MetaTrainer:
     def _save(self, *, is_due: bool) -> None:
         """Write a checkpoint; one that is not due, for a stop, leaves no trace in what is kept and what is best."""
         check_weights(self.pair, self._world, f"after iteration {self.iteration}")
-        if self._folder is None or not self._world.is_first:
-            return
+        self._world.on_first(lambda: self._write(is_due=is_due))
+
+    def _write(self, *, is_due: bool) -> None:
+        assert self._folder is not None
         is_best = is_due and self._best.decide(self.pair)
         tensors, optimizer = pack_optimizer(self._outer.optimizer, "optimizer.")
         tensors.update({f"{PAIR}{name}": tensor for name, tensor in self.pair.state_dict().items()})
