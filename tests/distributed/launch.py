@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 # A server that has imported torch already forks a process in no time; torchrun starts anew each time.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.distributed.train"])
+_CONTEXT.set_forkserver_preload(["tests.distributed.train", "torch._dynamo"])
 
 
 def torchrun(folder: Path, ranks: int, cases: list[dict[str, Any]], restarts: int = 0) -> None:

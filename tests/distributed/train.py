@@ -61,7 +61,7 @@ class Dawdling(gm.FewShotTasks):
 
     def sample(self, seed):
         self.calls += 1
-        if self.marker is not None and self.calls == 4 and not self.marker.exists():
+        if self.marker is not None and self.calls == 2 and not self.marker.exists():
             self.marker.touch()
             time.sleep(60)
         return super().sample(seed)
