@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gan_meta.files import parse_json, replacing
-from gan_meta.pair import GANPair
+from gan_meta.pair import PLAYERS, GANPair
 from gan_meta.rates import add_learned_rates, is_rate
 
 FORMAT = "gan-meta"
@@ -22,8 +22,6 @@ EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
 
 _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
-ARGUMENT_LIMIT = 4096
-"""No model of this library comes near an argument of this size; more would keep a machine busy with building alone."""
 
 
 class CheckpointError(ValueError):
@@ -141,22 +139,14 @@ def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapp
         raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise CheckpointError(f"{path} is damaged: its model must be a name, and its arguments an object")
-    huge = [key for key, value in arguments.items() if isinstance(value, int | float) and not abs(value) <= ARGUMENT_LIMIT]
-    if huge:
-        raise CheckpointError(f"{path} is damaged: its model argument {huge[0]!r} is {arguments[huge[0]]}, beyond {ARGUMENT_LIMIT}")
-    from gan_meta import models  # models are only needed, and imported, when one has to be built
+    from gan_meta.models.outline import create_within  # models are only needed, and imported, when one has to be built
 
+    held = sum(tensor.numel() for tensor in tensors.values())
     try:
-        with torch.device("meta"):  # shapes only: a header may promise a network of terabytes
-            outline = models.create(name, **arguments)
-    except (ValueError, TypeError, ArithmeticError, RuntimeError, LookupError) as error:
+        pair = create_within(name, arguments, dict.fromkeys(PLAYERS, held))
+    except ValueError as error:
         raise CheckpointError(f"{path} describes a pair that cannot be built: {error}") from error
-    has_rates = any(is_rate(name) for name in tensors)
-    promised, held = (sum(tensor.numel() for tensor in some.values()) for some in (outline.state_dict(), tensors))
-    if promised > held:
-        raise CheckpointError(f"{path} does not fit the pair it describes: that has {promised:,} values, the file only {held:,}")
-    pair = models.create(name, **arguments)
-    return add_learned_rates(pair) if has_rates else pair
+    return add_learned_rates(pair) if any(is_rate(tensor) for tensor in tensors) else pair
 
 
 def load_extra(path: str | Path) -> dict[str, Tensor]:
