@@ -143,7 +143,7 @@ def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapp
 
     held = sum(tensor.numel() for tensor in tensors.values())
     try:
-        pair = create_within(name, arguments, dict.fromkeys(PLAYERS, held))
+        pair = create_within(name, arguments, dict.fromkeys(PLAYERS, held), len(tensors))
     except ValueError as error:
         raise CheckpointError(f"{path} describes a pair that cannot be built: {error}") from error
     return add_learned_rates(pair) if any(is_rate(tensor) for tensor in tensors) else pair

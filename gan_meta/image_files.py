@@ -51,8 +51,10 @@ def read_image(path: Path, size: int | None = None) -> Tensor:
         raise FileNotFoundError(f"there is no image {path}")
     try:
         # By these two readers only: others, such as PostScript's, run programs.
-        with warnings.catch_warnings(), Image.open(path, formats=("PNG", "JPEG")) as opened:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path, formats=("PNG", "JPEG"))
+        with opened:
             if opened.width * opened.height > PIXEL_LIMIT:
                 raise ValueError(f"it has {opened.width} x {opened.height} pixels, more than the {PIXEL_LIMIT:,} that are read")
             pixels = torch.from_numpy(np.array(opened.convert("RGB")))

@@ -88,8 +88,11 @@ class CommaSeparated:
             return first == "iteration" or (first.isdigit() and int(first) <= done)
 
         _keep_lines(path, is_kept)
-        with path.open(encoding="utf-8", newline="") as file:
-            self._columns = next(csv.reader(file), [])
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                self._columns = next(csv.reader(file), [])
+        except csv.Error:  # a damaged first line; the next iteration writes another
+            self._columns = []
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
@@ -145,7 +148,7 @@ def _keep_lines(path: Path, is_kept: Callable[[str], bool]) -> None:
     """Of an earlier run's log only the lines that still hold; a process that was killed may have left half a line."""
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     kept = "".join(line for line in before.splitlines(keepends=True) if line.endswith("\n") and is_kept(line.rstrip("\r\n")))
-    if kept != before or not path.is_file():
+    if not path.is_file() or kept.encode() != path.read_bytes():
         write_text(path, kept)
 
 

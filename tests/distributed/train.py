@@ -1,6 +1,6 @@
 """A script as a user would start it with torchrun: trains a tiny pair in float64 and saves what came out.
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 -m tests.distributed.train OPTIONS.json
+python -m torch.distributed.run --standalone --nproc-per-node 2 -m tests.distributed.train OPTIONS.json
 """
 
 from __future__ import annotations
