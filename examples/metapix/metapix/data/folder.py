@@ -196,7 +196,7 @@ def _pictures(folder: Path, kind: str, count: int, sums: Mapping[str, str]) -> T
         picture = decode_png(_checked(folder, f"{kind}/{_picture_name(i)}", sums), folder / kind / _picture_name(i))
         if picture is None:
             raise InputError(f"{folder / kind / _picture_name(i)} is not a PNG picture: prepare the clip again.")
-        channels = picture[..., None] if picture.ndim == 2 else picture[..., ::-1]  # OpenCV has BGR
+        channels = picture[..., None] if picture.ndim == 2 else picture
         pictures.append(torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))))
     return torch.stack(pictures)
 

@@ -143,7 +143,8 @@ class _Decoder:
 def _open(path: Path) -> InputContainer:
     try:
         # Playlists and the like may name other files or hosts; nothing but this file is to be read.
-        return av.open(str(path.resolve()), options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        return av.open(str(path.resolve()), options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(f"{path} cannot be read as a video (not a video file, or cut off before its index): {error.strerror}.") from error
 
@@ -151,6 +152,8 @@ def _open(path: Path) -> InputContainer:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:  # the cover picture of a sound file
+            if stream.codec_context is None:
+                raise InputError(f"{path} holds pictures that cannot be decoded here. Convert it, for example to H.264 in MP4.")
             if stream.width and stream.height:
                 check_pixels(stream.width, stream.height, path)
             stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(PIXEL_LIMIT)}
