@@ -147,7 +147,9 @@ class _Training:
             for player, optimizer in self._game.optimizers.items():
                 unpack_optimizer(optimizer, f"{player}-optimizer.", tensors, document["optimizers"][player])
             self._game.position = int(document["position"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
         if self._is_due and self._world.is_first:
             self._folder.settle(self._game.position)

@@ -228,7 +228,9 @@ class MetaTrainer:
             self._best.load(counters["best"])
             self.iteration, self.skipped_tasks = int(counters["iteration"]), int(counters["skipped_tasks"])
             self._bad_in_a_row = int(counters["bad_in_a_row"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
         if self._is_due and self._world.is_first:
             self._folder.settle(self.iteration)
