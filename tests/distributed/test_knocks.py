@@ -65,17 +65,18 @@ def test_a_kill_at_any_file_operation_loses_nothing(tmp_path):
 
 
 def test_kills_at_random_moments_lose_nothing(tmp_path, undisturbed):
-    draws, killed, run = random.Random(7), 0, case(tmp_path, pause=0.01)
-    while killed < KILLS:
+    draws, killed, finished = random.Random(7), 0, 0
+    while killed < KILLS or not finished:
+        run = case(tmp_path / str(finished), pause=0.01)
         processes = start(1, [run])
-        processes[0].join(draws.uniform(0.02, 0.4))
-        processes[0].kill()
+        if killed < KILLS:
+            processes[0].join(draws.uniform(0.02, 0.4))
+            processes[0].kill()
         if finish(processes) == [0]:
-            run = case(tmp_path / f"after-{killed}", pause=0.01)
+            finished += 1
+            assert difference(weights(run), weights(undisturbed)) == 0
         else:
             killed += 1
-    assert finish(start(1, [run])) == [0]
-    assert difference(weights(run), weights(undisturbed)) == 0
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 0), ("SIGINT", 130)])

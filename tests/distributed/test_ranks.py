@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gan_meta.distributed import World, current
 from tests.distributed.launch import difference, finish, message, start, torchrun, weights
 
 TASKS = {"iterations": 3, "meta_batch_size": 4, "parallel": "tasks"}
@@ -83,6 +84,15 @@ def test_ranks_that_come_apart_are_caught_before_anything_is_saved(tmp_path):
     assert finish(start(2, cases)) == [0, 0]
     assert "no longer hold the same weights after iteration 2" in message(cases[0])
     assert not (tmp_path / "run" / "meta-training.safetensors").exists()
+
+
+def test_processes_that_torchrun_started_and_nobody_connected_are_told_so(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="torchrun started 2 processes, but they are not connected"):
+        current()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert current() == World()
 
 
 def test_under_torchrun_a_killed_rank_comes_back_and_nothing_changes(tmp_path):
