@@ -7,7 +7,7 @@ ORACLES := $(VENV)/oracles/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint soak bench clean
 
 help:  ## Show what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ lint: $(STAMP)  ## Check style (ruff) and types (mypy).
 
 test: lint $(ORACLES)  ## Lint, then run all tests.
 	$(BIN)/python -m pytest -n 2
+
+soak: $(STAMP)  ## The long tests: a million damaged files, 100 kills, 2,000 iterations (an hour or two).
+	GAN_META_SOAK=1 $(BIN)/python -m pytest tests/distributed
+	$(BIN)/python -m tests.soak.memory 2000
+	$(BIN)/python -m tests.soak.fuzz 1000000
 
 bench: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).
 	$(BIN)/python benchmarks/starts.py

@@ -1,10 +1,11 @@
 """gan-meta: meta-learning for GANs. A task goes in, a game of two players is played, and each algorithm decides how the start moves."""
 
-from gan_meta import algorithms, losses, metrics, models
+from gan_meta import algorithms, distributed, losses, metrics, models
 from gan_meta.adaptation import adapt
 from gan_meta.algorithms import MetaAlgorithm, MetaGradient
 from gan_meta.checkpoint import CheckpointError, load_pair, save_pair
 from gan_meta.inner import InnerLoop
+from gan_meta.interruption import TrainingInterrupted
 from gan_meta.objective import Batch, Losses, Objective
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import NonFiniteLossError
@@ -29,9 +30,11 @@ __all__ = [
     "Objective",
     "Task",
     "TaskSource",
+    "TrainingInterrupted",
     "adapt",
     "add_learned_rates",
     "algorithms",
+    "distributed",
     "load_pair",
     "losses",
     "metrics",

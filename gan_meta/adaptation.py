@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from gan_meta.carry import CarriedMoments
+from gan_meta.frame_share import FrameShare
 from gan_meta.game import Game
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
@@ -47,13 +48,15 @@ def play(
     seed: int = 0,
     on_step: OnStep | None = None,
     carried: CarriedMoments | None = None,
+    share: FrameShare | None = None,
 ) -> tuple[GANPair, dict[str, float]]:
     """As :func:`adapt`; returns phi and the last iteration's losses by name.
 
     Args:
         carried: the optimiser state of the game before, which this game takes up and leaves to the next; fresh if ``None``.
+        share: how the batches are shared by several ranks that play this game together.
     """
-    game = Game(pair.clone(), objective, support, inner, seed)
+    game = Game(pair.clone(), objective, support, inner, seed, share)
     if carried is not None:
         carried.hand_to(game)
     history: list[dict[str, Tensor]] = []

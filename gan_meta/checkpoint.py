@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gan_meta.pair import GANPair
+from gan_meta.files import parse_json, replacing
+from gan_meta.pair import PLAYERS, GANPair
 from gan_meta.rates import add_learned_rates, is_rate
 
 FORMAT = "gan-meta"
 VERSION = 1
 EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
+
+_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 
 
 class CheckpointError(ValueError):
@@ -36,19 +37,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapp
     path = Path(path)
     # One owner an entry: safetensors refuses tensors that share memory, and a later in-place step must not reach the file.
     own = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
     try:
-        save_file(own, temporary, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with replacing(path) as partial:
+            save_file(own, partial, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
     except SafetensorError as error:
         raise OSError(f"could not write {path}: {error}") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -63,15 +56,25 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
+            document = _document(path, opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated") from error
+    return tensors, document
+
+
+def _document(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} was not written by gan-meta: its header has no {FORMAT!r} entry")
-    if int(metadata["version"]) > VERSION:
-        raise CheckpointError(f"{path} has format version {metadata['version']}, this release reads up to {VERSION}; upgrade gan-meta")
-    return tensors, json.loads(metadata["document"])
+    version = metadata.get("version", "")
+    if not version.isascii() or not version.isdigit() or len(version) > 9 or "document" not in metadata:
+        raise CheckpointError(f"{path} is damaged: its header has no proper version and document")
+    if int(version) > VERSION:
+        raise CheckpointError(f"{path} has format version {version}, this release reads up to {VERSION}; upgrade gan-meta")
+    try:
+        return parse_json(metadata["document"], f"the header of {path}")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, Tensor] | None = None) -> None:
@@ -105,15 +108,17 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(EXTRA)}
     if "arguments" not in document:
         raise CheckpointError(f"{path} holds no pair; it may be a training checkpoint")
-    pair = into
-    if pair is None:
-        if document["model"] is None:
-            raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
-        from gan_meta import models  # models are only needed, and imported, when one has to be built
+    pair = into if into is not None else _described_pair(path, document, tensors)
+    load_state(path, pair, tensors)
+    return pair
 
-        pair = models.create(document["model"], **document["arguments"])
-        if any(is_rate(name) for name in tensors):
-            add_learned_rates(pair)
+
+def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Copy a file's tensors into a pair, if names and shapes are the same.
+
+    Raises:
+        CheckpointError: naming the differences; nothing is copied then.
+    """
     expected = pair.state_dict()
     problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
     problems += [f"unexpected {name}" for name in tensors.keys() - expected.keys()]
@@ -125,7 +130,23 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
     if problems:
         raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
     pair.load_state_dict(tensors)
-    return pair
+
+
+def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GANPair:
+    """The pair that a file describes, built only once it is known to be no larger than the file's own tensors."""
+    name, arguments = document.get("model"), document["arguments"]
+    if name is None:
+        raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise CheckpointError(f"{path} is damaged: its model must be a name, and its arguments an object")
+    from gan_meta.models.outline import create_within  # models are only needed, and imported, when one has to be built
+
+    held = sum(tensor.numel() for tensor in tensors.values())
+    try:
+        pair = create_within(name, arguments, dict.fromkeys(PLAYERS, held), len(tensors))
+    except ValueError as error:
+        raise CheckpointError(f"{path} describes a pair that cannot be built: {error}") from error
+    return add_learned_rates(pair) if any(is_rate(tensor) for tensor in tensors) else pair
 
 
 def load_extra(path: str | Path) -> dict[str, Tensor]:
@@ -153,13 +174,25 @@ def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> tuple[dict[
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Put back what :func:`pack_optimizer` took."""
+    """Put back what :func:`pack_optimizer` took.
+
+    Raises:
+        CheckpointError: when it is the state of other parameters.
+    """
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["plain"].items()}
     for name, tensor in tensors.items():
         if name.startswith(prefix):
             index, entry = name[len(prefix) :].split(".", 1)
             state.setdefault(int(index), {})[entry] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, entries in state.items():
+        for entry, value in entries.items():
+            if entry in _LIKE_PARAMETER and (number >= len(parameters) or value.shape != parameters[number].shape):
+                raise CheckpointError(f"the optimiser's state {entry!r} of parameter {number} has another shape than the parameter")
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
+    except ValueError as error:
+        raise CheckpointError(f"the optimiser's state does not fit: {error}") from error
 
 
 def refuse_other_settings(path: str | Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

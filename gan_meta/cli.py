@@ -1,4 +1,4 @@
-"""The `gan-meta` command: what there is, what a file holds, files of published weights, response statistics."""
+"""The `gan-meta` command: what there is, what a file holds, how a run stands, files of published weights, response statistics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,17 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file saved
     facts = f"{file}: {len(tensors)} tensors, {weights:,} values, {file.stat().st_size / 1e6:.1f} MB"
     console.print(facts, markup=False, soft_wrap=True)
     console.print_json(json.dumps(document))
+
+
+@app.command()
+def status(run: Annotated[Path, typer.Argument(help="A run folder (run_dir) of meta-training or joint training.")]) -> None:
+    """Show how a run stands: progress, speed, time left, memory, checkpoints; also while it runs."""
+    from gan_meta.run_status import run_status
+
+    table = Table(show_header=False, box=None)
+    for label, value in run_status(run).items():
+        table.add_row(Text(label), Text(value))
+    Console().print(table)
 
 
 class Published(str, Enum):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gan_meta.frame_share import FrameShare
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
@@ -24,6 +25,7 @@ class Game:
     Args:
         pair: moved in place; hand in a clone to keep the start.
         objective, support, inner, seed: as for :func:`gan_meta.adapt`.
+        share: how the batches are shared by several ranks that play this game together; ``None``: this process plays it alone.
 
     Attributes:
         pair: the weights as they stand.
@@ -35,12 +37,15 @@ class Game:
         ValueError: as for :func:`gan_meta.adapt`.
     """
 
-    def __init__(self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0) -> None:
+    def __init__(
+        self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0, share: FrameShare | None = None
+    ) -> None:
         if inner.optimizer != "sgd" and has_learned_rates(pair):
             raise ValueError(f'the pair has learned rates, made for plain SGD; use optimizer="sgd" instead of {inner.optimizer!r}')
-        self.table = Table(pair, objective, support, inner, seed)
+        self.table = Table(pair, objective, support, inner, seed, share)
         self.pair = pair
         self.inner = inner
+        self.share = share
         self.position = 0
         named = dict(pair.named_parameters())
         self._fixed = {name: parameter.detach() for name, parameter in named.items() if not adapts(self.table.roles[name])}
@@ -56,8 +61,7 @@ class Game:
         with self.table.iteration(self.position):
             for turn in self.table.turns:
                 losses = self.table.losses(turn, self.position, self._learning)
-                self._move(losses)
-                logs.update(losses.logs)
+                logs.update(self._move(losses))
         self.position += 1
         return logs
 
@@ -80,16 +84,22 @@ class Game:
             for parameter, flag in required:
                 parameter.requires_grad_(flag)
 
-    def _move(self, losses: TurnLosses) -> None:
-        """Take every mover's gradient first, then let them step."""
+    def _move(self, losses: TurnLosses) -> dict[str, Tensor]:
+        """Take every mover's gradient first, then let them step; returns the losses by name."""
+        gradients: list[Tensor | None] = []
         for number, (player, loss) in enumerate(losses.players.items()):
             more_to_come = number + 1 < len(losses.players)
-            gradients = own_gradients(loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
-            steps = scaled(self.table.adapting[player], gradients, self._fixed)
-            for parameter, gradient in zip(self.parameters[player], steps, strict=True):
-                parameter.grad = gradient
+            gradients += own_gradients(loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
+        parameters = [parameter for player in losses.players for parameter in self.parameters[player]]
+        logs = losses.logs
+        if self.share is not None:
+            gradients, logs = self.share.sum(gradients, parameters, logs)
+        names = [name for player in losses.players for name in self.table.adapting[player]]
+        for parameter, step in zip(parameters, scaled(names, gradients, self._fixed), strict=True):
+            parameter.grad = step
         for player in losses.players:
             self.optimizers[player].step()
+        return logs
 
     def _optimizer(self, player: str) -> torch.optim.Optimizer:
         parameters, lr = self.parameters[player], self.inner.lr_at(0, player)

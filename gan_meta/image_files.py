@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+PIXEL_LIMIT = 64 * 10**6
+"""Larger images are refused before they are unpacked: a few kilobytes can hold gigabytes of one colour."""
 
 
 def find_images(places: Iterable[Path]) -> list[Path]:
@@ -46,10 +50,16 @@ def read_image(path: Path, size: int | None = None) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(f"there is no image {path}")
     try:
-        with Image.open(path) as opened:
+        # By these two readers only: others, such as PostScript's, run programs.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path, formats=("PNG", "JPEG"))
+        with opened:
+            if opened.width * opened.height > PIXEL_LIMIT:
+                raise ValueError(f"it has {opened.width} x {opened.height} pixels, more than the {PIXEL_LIMIT:,} that are read")
             pixels = torch.from_numpy(np.array(opened.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not an image that can be read, or is damaged; give PNG or JPEG files") from error
+    except (OSError, SyntaxError, ValueError, struct.error, ArithmeticError, LookupError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is not an image that can be read, or is damaged; give PNG or JPEG files: {error}") from error
     image = pixels.permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
     if size is None:
         return image

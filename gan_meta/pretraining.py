@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from gan_meta.checkpoint import load_tensors, pack_optimizer, refuse_other_settings, save_tensors, unpack_optimizer
+from gan_meta.checkpoint import CheckpointError, load_state, pack_optimizer, unpack_optimizer
+from gan_meta.distributed import World, current
+from gan_meta.frame_share import FrameShare
 from gan_meta.game import Game
 from gan_meta.inner import InnerLoop
+from gan_meta.interruption import Interruption
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import check_finite
+from gan_meta.run_folder import RunFolder
+from gan_meta.run_log import check_logs
+from gan_meta.run_monitor import RunMonitor
 from gan_meta.tasks import Samples, count_samples
-from gan_meta.trainer import describe_inner, pair_tensors
+from gan_meta.training_state import (
+    PAIR,
+    check_resume,
+    check_weights,
+    describe_inner,
+    describe_objective,
+    find_checkpoint,
+    pair_tensors,
+    provenance,
+    start_together,
+)
 
 logger = logging.getLogger(__name__)
 
+NAME = "pretraining"
+"""What the files of a run folder are called."""
 CHECK_EVERY = 50
+"""Iterations between looks at the losses; each look waits for the GPU."""
+ASK_EVERY = 10
+"""Iterations between the ranks' asking each other whether one of them was told to stop."""
+
+OnStep = Callable[[int, int, Mapping[str, Tensor]], None]
 
 
 def pretrain(
@@ -37,7 +62,10 @@ def pretrain(
     checkpoint_every: int = 500,
     resume: bool | str = "auto",
     seed: int = 0,
-    on_step: Callable[[int, int, Mapping[str, Tensor]], None] | None = None,
+    on_step: OnStep | None = None,
+    keep: int = 2,
+    logs: Sequence[str] = ("jsonl",),
+    profile: int = 0,
 ) -> GANPair:
     """Train both players on all samples together, the start that meta-learning begins from (the paper's section 3).
 
@@ -52,54 +80,124 @@ def pretrain(
         run_dir: where a checkpoint goes every ``checkpoint_every`` iterations and at the end; ``None`` keeps nothing.
         resume: as for :meth:`gan_meta.MetaTrainer.fit`.
         seed: fixes the order of the samples.
-        on_step: called after each iteration with (iterations done, iterations in all, losses by name as scalar tensors).
+        on_step: called after each iteration with (iterations done, iterations in all, losses by name as scalar tensors), on
+            every rank.
+        keep, logs, profile: as for :class:`gan_meta.MetaTrainer`; logs have the mean of the last iterations.
+
+    Several ranks (:func:`gan_meta.distributed.connect`) share every batch; the result is that of one process, to rounding.
 
     Raises:
-        ValueError: for empty samples or options that do not fit the pair.
-        CheckpointError: when the checkpoint in ``run_dir`` is damaged or of other settings.
+        ValueError: for empty samples, options that do not fit the pair, or more ranks than a batch has samples.
+        CheckpointError: when the checkpoint in ``run_dir`` is damaged or of other settings, or another run is at work there.
+        TrainingInterrupted: as for :meth:`gan_meta.MetaTrainer.fit`.
         NonFiniteLossError: when a loss becomes infinite or not a number.
     """
+    check_resume(resume)
     inner = inner if inner is not None else InnerLoop()
     if steps is None:
         steps = math.ceil(epochs * count_samples(dataset) / inner.batch_size)
     inner = dataclasses.replace(inner, steps=steps)
-    game = Game(pair, objective, dataset, inner, seed)
-    path = None if run_dir is None else Path(run_dir) / "pretraining.safetensors"
-    settings: dict[str, Any] = {"seed": seed, "samples": count_samples(dataset), "inner": describe_inner(inner)}
-    if resume is True and (path is None or not path.is_file()):
-        raise FileNotFoundError(f"resume=True, but there is no checkpoint at {path}")
-    if resume and path is not None and path.is_file():
-        _load(game, path, settings)
-    unchecked: list[dict[str, Tensor]] = []
-    while game.position < steps:
-        losses = game.step()
-        unchecked.append(losses)
-        is_due = path is not None and (game.position % checkpoint_every == 0 or game.position == steps)
-        if is_due or len(unchecked) == CHECK_EVERY or game.position == steps:
-            check_finite(unchecked, first_step=game.position - len(unchecked))
-            unchecked = []
-        if path is not None and is_due:
-            _save(game, path, settings)
-        if on_step is not None:
-            on_step(game.position, steps, losses)
+    world = current()
+    if inner.batch_size < world.size:
+        raise ValueError(f"{world.size} ranks cannot share batches of {inner.batch_size} samples; start fewer ranks or raise batch_size")
+    game = Game(pair, objective, dataset, inner, seed, FrameShare(world) if world.size > 1 else None)
+    folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "samples": count_samples(dataset),
+        "inner": describe_inner(inner),
+        "objective": describe_objective(objective),
+    }
+    training = _Training(game, folder, settings, world, checkpoint_every)
+    with contextlib.ExitStack() as stack:
+        interruption = None
+        if folder is not None:
+            world.on_first(lambda: stack.enter_context(folder.locked()))
+            interruption = stack.enter_context(Interruption())
+        training.begin(resume)
+        where = None if folder is None else folder.path
+        monitor = RunMonitor(where, NAME, steps, game.position, world, game.table.device, check_logs(logs), profile)
+        stack.enter_context(monitor)
+        while game.position < steps:
+            training.advance(monitor, interruption, on_step)
     return game.finish()
 
 
-def _save(game: Game, path: Path, settings: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"pair.{name}": tensor for name, tensor in game.pair.state_dict().items()}
-    optimizers: dict[str, Any] = {}
-    for player, optimizer in game.optimizers.items():
-        packed, optimizers[player] = pack_optimizer(optimizer, f"{player}-optimizer.")
-        tensors.update(packed)
-    save_tensors(path, tensors, {"settings": settings, "position": game.position, "optimizers": optimizers})
+class _Training:
+    """A joint training between its steps: what was not looked at yet, and when to save."""
 
+    def __init__(self, game: Game, folder: RunFolder | None, settings: dict[str, Any], world: World, checkpoint_every: int) -> None:
+        self._game = game
+        self._folder = folder
+        self._settings = settings
+        self._world = world
+        self._checkpoint_every = checkpoint_every
+        self._unchecked: list[dict[str, Tensor]] = []
 
-def _load(game: Game, path: Path, settings: dict[str, Any]) -> None:
-    tensors, document = load_tensors(path)
-    refuse_other_settings(path, document["settings"], settings)
-    game.pair.load_state_dict(pair_tensors(tensors))
-    for player, optimizer in game.optimizers.items():
-        unpack_optimizer(optimizer, f"{player}-optimizer.", tensors, document["optimizers"][player])
-    game.position = document["position"]
-    logger.info("resumed %s at iteration %d of %d", path, game.position, game.inner.steps)
+    def begin(self, resume: bool | str) -> None:
+        """Go on from the checkpoint, or start with rank 0's weights."""
+        found = find_checkpoint(self._folder, resume, self._settings, self._world)
+        if found is None:
+            start_together(self._game.pair, self._world)
+            return
+        assert self._folder is not None
+        path, (tensors, document) = self._folder.newest, found
+        load_state(path, self._game.pair, pair_tensors(tensors))
+        try:
+            for player, optimizer in self._game.optimizers.items():
+                unpack_optimizer(optimizer, f"{player}-optimizer.", tensors, document["optimizers"][player])
+            self._game.position = int(document["position"])
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
+        if self._is_due and self._world.is_first:
+            self._folder.settle(self._game.position)
+        logger.info("resumed %s at iteration %d of %d", path, self._game.position, self._game.inner.steps)
+
+    def advance(self, monitor: RunMonitor, interruption: Interruption | None, on_step: OnStep | None) -> None:
+        """One step, and what is due after it."""
+        game = self._game
+        losses = game.step()
+        self._unchecked.append(losses)
+        is_look = self._is_due or game.position % CHECK_EVERY == 0 or game.position == game.inner.steps
+        number = max(self._world.gather(interruption.number())) if interruption is not None and self._is_time_to_ask(is_look) else 0
+        if is_look or number:
+            monitor.after(game.position, self._looked_at())
+        if self._is_due or number:
+            self._save()
+        if on_step is not None:
+            on_step(game.position, game.inner.steps, losses)
+        if interruption is not None and self._folder is not None and number:
+            where = f"at iteration {game.position} of {game.inner.steps}; the state is in {self._folder.newest}"
+            raise interruption.ended(number, where)
+
+    def _is_time_to_ask(self, is_look: bool) -> bool:
+        """Ranks ask each other only now and then, since that costs them a wait."""
+        return is_look or self._world.size == 1 or self._game.position % ASK_EVERY == 0
+
+    @property
+    def _is_due(self) -> bool:
+        position = self._game.position
+        return self._folder is not None and (position % self._checkpoint_every == 0 or position == self._game.inner.steps)
+
+    def _looked_at(self) -> dict[str, float]:
+        """The mean losses since the last look, all of which must be finite."""
+        history, self._unchecked = self._unchecked, []
+        check_finite(history, first_step=self._game.position - len(history))
+        return {name: float(torch.stack([losses[name] for losses in history]).mean()) for name in history[-1]}
+
+    def _save(self) -> None:
+        check_weights(self._game.pair, self._world, f"after iteration {self._game.position}")
+        self._world.on_first(self._write)
+
+    def _write(self) -> None:
+        assert self._folder is not None
+        pair, position = self._game.pair, self._game.position
+        tensors = {f"{PAIR}{name}": tensor for name, tensor in pair.state_dict().items()}
+        optimizers: dict[str, Any] = {}
+        for player, optimizer in self._game.optimizers.items():
+            packed, optimizers[player] = pack_optimizer(optimizer, f"{player}-optimizer.")
+            tensors.update(packed)
+        document = {"settings": self._settings, "position": position, "optimizers": optimizers, **provenance(self._world)}
+        self._folder.save(tensors, document, position if self._is_due else None)

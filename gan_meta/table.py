@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_meta.draws import Draw, SamplePool, draw
+from gan_meta.frame_share import FrameShare
 from gan_meta.inner import InnerLoop, Turn
 from gan_meta.objective import Batch, Objective
 from gan_meta.pair import GANPair
@@ -17,6 +18,8 @@ from gan_meta.player_loss import player_loss, present, reduce_loss
 from gan_meta.roles import adapts, resolve_roles
 from gan_meta.seeds import derive_seed, random_state, restore_random_state, seeded
 from gan_meta.tasks import Samples
+
+_RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
 
 Learning = Callable[[str], AbstractContextManager[None]]
 """Around the forward pass of one player's loss: how the engine says that this player learns from it."""
@@ -50,11 +53,14 @@ class Table:
         ValueError: as for :func:`gan_meta.adapt`.
     """
 
-    def __init__(self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int) -> None:
+    def __init__(
+        self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int, share: FrameShare | None = None
+    ) -> None:
         self.pair = pair
         self.objective = objective
         self.inner = inner
         self.seed = seed
+        self.share = share
         self.roles = resolve_roles(pair, inner.all_roles if pair.discriminator is not None else dict(inner.roles))
         self.adapting = {
             player: [name for name, _ in pair.player_parameters(player) if adapts(self.roles[name])] for player in pair.players
@@ -66,6 +72,11 @@ class Table:
         self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
         self._may_be_unique = inner.unique_samples and not has_batch_statistics(pair)
         self._is_unique: dict[tuple[str, ...], bool] = {}
+        if share is not None and has_batch_statistics(pair):
+            raise ValueError(
+                "batch normalisation in training mode mixes the samples of a batch, which several ranks cannot share; "
+                'use parallel="tasks", or eval() on those layers'
+            )
 
     def iteration(self, position: int) -> AbstractContextManager[None]:
         """Around one iteration: what it draws at random depends on the seed and the position alone."""
@@ -88,6 +99,8 @@ class Table:
         return TurnLosses(players, logs)
 
     def _unreduced(self, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+        if self.share is not None:
+            return self._own_share(self.share, players, drawn, learning)
         if not (self._may_be_unique and drawn.has_repeats and self._is_unique.get(players, True)):
             return self._forward(players, drawn.items, learning)
         items, weights = drawn.unique(self.dtype)
@@ -106,6 +119,18 @@ class Table:
                 buffer.copy_(kept)
         restore_random_state(before, self.device)
         return self._forward(players, drawn.items, learning)
+
+    def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+        """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
+        before = random_state(self.device)
+        items, weights = share.of(*drawn.unique(self.dtype))
+        found = self._forward(players, items, learning)
+        if any(loss.ndim == 0 for loss in found.players.values()):
+            raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
+        if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
+            raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
+        parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
+        return found._replace(weights=weights.to(self.device), parts=parts)
 
     def _forward(self, players: tuple[str, ...], items: Tensor, learning: Learning) -> _Unreduced:
         batch: Batch = self.pool.take(items)

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
-from torch import Tensor
-
-from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient
-from gan_meta.checkpoint import load_tensors, pack_optimizer, refuse_other_settings, save_tensors, unpack_optimizer
-from gan_meta.inner import InnerLoop
+from gan_meta.algorithms.base import MetaAlgorithm
+from gan_meta.best import BestBy, BestSoFar
+from gan_meta.checkpoint import CheckpointError, load_state, pack_optimizer, unpack_optimizer
+from gan_meta.distributed import current
+from gan_meta.frame_share import FrameShare
+from gan_meta.interruption import Interruption, WorkAbandoned
+from gan_meta.meta_batch import MetaBatch, Played
 from gan_meta.naming import unknown_name
 from gan_meta.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
 from gan_meta.pair import GANPair
+from gan_meta.parallel import choose_parallel
 from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.roles import is_learned, resolve_roles
-from gan_meta.seeds import derive_seed
+from gan_meta.run_folder import RunFolder
+from gan_meta.run_log import check_logs
+from gan_meta.run_monitor import RunMonitor
 from gan_meta.tasks import FixedTasks, Task, TaskSource
+from gan_meta.training_state import (
+    PAIR,
+    check_resume,
+    check_weights,
+    describe_inner,
+    describe_objective,
+    find_checkpoint,
+    pair_tensors,
+    provenance,
+    start_together,
+    under,
+)
 
 logger = logging.getLogger(__name__)
 
 META_SCHEDULES = ("linear", "constant")
+NAME = "meta-training"
+"""What the files of a run folder are called."""
 
 OnIteration = Callable[[int, Mapping[str, float]], None]
 
@@ -48,14 +66,23 @@ class MetaTrainer:
         clip_norm: the largest norm of an iteration's mean direction; longer ones are shortened to it. ``None``: no clipping.
         max_bad_tasks: how many tasks in a row may end without a finite direction before training stops; such a task is
             skipped, counted in ``skipped_tasks`` and logged.
-        on_iteration: called after each iteration with (iterations done, logs).
+        on_iteration: called after each iteration with (iterations done, logs), on every rank.
+        parallel: how several ranks (:func:`gan_meta.distributed.connect`) split the work: ``"tasks"``: each plays whole games, and
+            the directions are averaged; ``"frames"``: all play one game together, each with its share of every batch;
+            ``"auto"``: tasks where there are enough for all. The result is that of one process, to rounding.
+        keep: how many of the last checkpoints stay in ``run_dir``.
+        best_by: by what the best checkpoint is chosen, which stays too; lower is better: the name of a log, whose mean since
+            the checkpoint before is taken, or a function of the pair. ``None`` keeps none.
+        logs: what is written of each iteration: any of ``"jsonl"``, ``"csv"``, ``"tensorboard"`` (all in ``run_dir``) and
+            ``"console"`` (by :mod:`logging`, at level INFO).
+        profile: how many iterations to profile, into ``run_dir``.
 
     Attributes:
         pair: theta as it stands.
         iteration: how many iterations are done.
 
     Raises:
-        ValueError: for an unknown name or a value out of range.
+        ValueError: for an unknown name, a value out of range, or ranks that would idle.
 
     Example:
         >>> algorithm = create("reptile", objective=objective, inner=InnerLoop(steps=20))
@@ -78,6 +105,11 @@ class MetaTrainer:
         max_bad_tasks: int = 5,
         on_iteration: OnIteration | None = None,
         clip_norm: float | None = None,
+        parallel: str = "auto",
+        keep: int = 2,
+        best_by: BestBy = "generator",
+        logs: Sequence[str] = ("jsonl",),
+        profile: int = 0,
     ) -> None:
         if meta_schedule not in META_SCHEDULES:
             raise ValueError(unknown_name("meta_schedule", meta_schedule, META_SCHEDULES))
@@ -86,6 +118,7 @@ class MetaTrainer:
             ("meta_batch_size", meta_batch_size, 1),
             ("checkpoint_every", checkpoint_every, 1),
             ("max_bad_tasks", max_bad_tasks, 1),
+            ("profile", profile, 0),
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -98,6 +131,8 @@ class MetaTrainer:
         self.meta_batch_size = meta_batch_size
         self.meta_optimizer = meta_optimizer
         self.run_dir = None if run_dir is None else Path(run_dir)
+        self.logs = check_logs(logs)
+        self.profile = profile
         self.checkpoint_every = checkpoint_every
         self.seed = seed
         self.max_bad_tasks = max_bad_tasks
@@ -105,6 +140,12 @@ class MetaTrainer:
         self.iteration = 0
         self.skipped_tasks = 0
         self._bad_in_a_row = 0
+        self._folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
+        self._best = BestSoFar(best_by)
+        self._world = current()
+        mode = choose_parallel(parallel, self._world, algorithm, meta_batch_size)
+        self._share = FrameShare(self._world) if mode == "frames" else None
+        self._batch = MetaBatch(algorithm, self.tasks, meta_batch_size, seed, self._world, has_own_tasks=mode == "tasks")
         roles = resolve_roles(pair, algorithm.inner.all_roles)
         learned = {name: parameter for name, parameter in pair.named_parameters() if is_learned(roles[name])}
         if not learned:
@@ -114,39 +155,36 @@ class MetaTrainer:
     def fit(self, resume: bool | str = "auto") -> GANPair:
         """Take the remaining iterations and return theta.
 
+        With a run folder, Ctrl-C and SIGTERM save the state and end training with :class:`TrainingInterrupted`.
+
         Args:
             resume: ``"auto"`` goes on from the checkpoint in ``run_dir`` if there is one; ``True`` insists on one; ``False`` ignores it.
 
         Raises:
             FileNotFoundError: with ``resume=True`` and no checkpoint.
-            CheckpointError: when the checkpoint is damaged or of other settings; the message lists the differences.
-            NonFiniteLossError: after ``max_bad_tasks`` tasks in a row without a finite direction.
+            CheckpointError: when the checkpoint is damaged or of other settings (the message lists the differences), or another
+                run is at work in ``run_dir``.
+            NonFiniteLossError: after ``max_bad_tasks`` tasks in a row without a finite direction, or when theta is not finite.
+            TrainingInterrupted: when it was asked to stop; a KeyboardInterrupt with a message and an exit code.
+            OSError: when ``run_dir`` cannot be written; the checkpoint before is untouched then.
         """
-        if resume not in (True, False, "auto"):
-            raise ValueError(f'resume must be "auto", True or False, got {resume!r}')
-        path = self.checkpoint_path
-        if resume is True and (path is None or not path.is_file()):
-            raise FileNotFoundError(f"resume=True, but there is no checkpoint at {path}")
-        if resume and path is not None and path.is_file():
-            self._load(path)
-        while self.iteration < self.iterations:
-            logs = self.step()
-            if path is not None and (self.iteration % self.checkpoint_every == 0 or self.iteration == self.iterations):
-                self._save(path)
-            if self.on_iteration is not None:
-                self.on_iteration(self.iteration, logs)
+        check_resume(resume)
+        with contextlib.ExitStack() as stack:
+            folder, device = self._folder, next(self.pair.parameters()).device
+            interruption = None
+            if folder is not None:
+                self._world.on_first(lambda: stack.enter_context(folder.locked()))
+                interruption = stack.enter_context(Interruption())
+            self._begin(resume)
+            monitor = RunMonitor(self.run_dir, NAME, self.iterations, self.iteration, self._world, device, self.logs, self.profile)
+            stack.enter_context(monitor)
+            while self.iteration < self.iterations:
+                self._advance(monitor, interruption)
         return self.pair
 
     def step(self) -> dict[str, float]:
         """One iteration: a meta-batch of games, and one step of theta. Returns the logs, averaged over the tasks."""
-        directions = [direction for direction in map(self._direction, range(self.meta_batch_size)) if direction is not None]
-        rate = self.meta_lr_at(self.iteration)
-        norm = self._outer.move(directions, rate) if directions else 0.0
-        move_buffers(self.pair, directions, rate)
-        self.iteration += 1
-        names = directions[0].logs if directions else ()
-        logs = {name: sum(direction.logs[name] for direction in directions) / len(directions) for name in names}
-        return {**logs, "direction_norm": norm, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
+        return self._move(self._play(None))
 
     def meta_lr_at(self, iteration: int) -> float:
         """eps at a 0-based iteration."""
@@ -155,25 +193,7 @@ class MetaTrainer:
     @property
     def checkpoint_path(self) -> Path | None:
         """Where the checkpoint lies, if there is a run folder."""
-        return None if self.run_dir is None else self.run_dir / "meta-training.safetensors"
-
-    def _direction(self, index: int) -> MetaGradient | None:
-        seed = derive_seed(self.seed, "task", self.iteration, index)
-        task = self.tasks.sample(seed)
-        try:
-            direction = self.algorithm.meta_gradient(self.pair, task, seed=derive_seed(seed, "game"))
-            bad = [name for name, gradient in direction.grads.items() if not bool(torch.isfinite(gradient).all())]
-            if bad:
-                raise NonFiniteLossError(f"the direction of {bad[0]!r} holds values that are not finite ({len(bad)} parameters do)")
-        except NonFiniteLossError as error:
-            self.skipped_tasks += 1
-            self._bad_in_a_row += 1
-            logger.warning("iteration %d: task %r skipped: %s", self.iteration, task.name, error)
-            if self._bad_in_a_row >= self.max_bad_tasks:
-                raise NonFiniteLossError(f"{self._bad_in_a_row} tasks in a row gave no finite direction; the last one: {error}") from error
-            return None
-        self._bad_in_a_row = 0
-        return direction
+        return None if self._folder is None else self._folder.newest
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -189,43 +209,107 @@ class MetaTrainer:
             "carry_optimizer": True if self.algorithm.carried is not None else None,
             "seed": self.seed,
             "inner": describe_inner(self.algorithm.inner),
+            "objective": describe_objective(self.algorithm.objective),
         }
 
-    def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors, optimizer = pack_optimizer(self._outer.optimizer, "optimizer.")
-        tensors.update({f"pair.{name}": tensor for name, tensor in self.pair.state_dict().items()})
-        tensors.update({f"algorithm.{name}": tensor for name, tensor in self.algorithm.state_tensors().items()})
-        counters = {"iteration": self.iteration, "skipped_tasks": self.skipped_tasks, "bad_in_a_row": self._bad_in_a_row}
-        save_tensors(path, tensors, {"settings": self.settings, "counters": counters, "optimizer": optimizer})
-
-    def _load(self, path: Path) -> None:
-        tensors, document = load_tensors(path)
-        refuse_other_settings(path, document["settings"], self.settings)
-        self.pair.load_state_dict(pair_tensors(tensors))
-        self.algorithm.load_state_tensors(_under("algorithm.", tensors))
-        unpack_optimizer(self._outer.optimizer, "optimizer.", tensors, document["optimizer"])
-        counters = document["counters"]
-        self.iteration, self.skipped_tasks, self._bad_in_a_row = (
-            counters["iteration"],
-            counters["skipped_tasks"],
-            counters["bad_in_a_row"],
-        )
+    def _begin(self, resume: bool | str) -> None:
+        """Go on from the checkpoint, or start with rank 0's weights."""
+        found = find_checkpoint(self._folder, resume, self.settings, self._world)
+        if found is None:
+            start_together(self.pair, self._world)
+            return
+        assert self._folder is not None
+        path, (tensors, document) = self._folder.newest, found
+        load_state(path, self.pair, pair_tensors(tensors))
+        try:
+            self.algorithm.load_state_tensors(under("algorithm.", tensors))
+            unpack_optimizer(self._outer.optimizer, "optimizer.", tensors, document["optimizer"])
+            counters = document["counters"]
+            self._best.load(counters["best"])
+            self.iteration, self.skipped_tasks = int(counters["iteration"]), int(counters["skipped_tasks"])
+            self._bad_in_a_row = int(counters["bad_in_a_row"])
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
+        if self._is_due and self._world.is_first:
+            self._folder.settle(self.iteration)
         logger.info("resumed %s at iteration %d of %d", path, self.iteration, self.iterations)
 
+    def _advance(self, monitor: RunMonitor, interruption: Interruption | None) -> None:
+        try:
+            played = self._play(interruption)
+        except WorkAbandoned:
+            self._stop(interruption, 0)
+        logs = self._move(played)
+        self._best.note(logs)
+        if self._is_due:
+            self._save(is_due=True)
+        monitor.after(self.iteration, logs)
+        if self.on_iteration is not None:
+            self.on_iteration(self.iteration, logs)
+        if played.stop:
+            self._stop(interruption, played.stop)
 
-def describe_inner(inner: InnerLoop) -> dict[str, Any]:
-    """The options of a game as JSON-able values; transforms by their names."""
-    values = {option.name: getattr(inner, option.name) for option in dataclasses.fields(inner)}
-    values["augment"] = [getattr(transform, "__qualname__", type(transform).__qualname__) for transform in inner.augment]
-    values["roles"] = dict(inner.roles)
-    return values
+    def _play(self, interruption: Interruption | None) -> Played:
+        self.algorithm.share = self._share
+        if interruption is None:
+            return self._batch.play(self.pair, self.iteration)
+        # A game leaves theta alone until it is over, so it may be left; not by one rank of several, and not by an algorithm
+        # that remembers something from game to game.
+        may_abandon = self._world.size == 1 and not self.algorithm.state_tensors()
+        with interruption.abandonable(may_abandon):
+            return self._batch.play(self.pair, self.iteration, interruption.number)
 
+    def _move(self, played: Played) -> dict[str, float]:
+        self._count(played)
+        rate = self.meta_lr_at(self.iteration)
+        norm = self._outer.move(played.directions, rate) if played.directions else 0.0
+        move_buffers(self.pair, played.directions, rate)
+        self.iteration += 1
+        return {**played.logs, "direction_norm": norm, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
 
-def pair_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pair's part of a checkpoint's tensors."""
-    return _under("pair.", tensors)
+    def _count(self, played: Played) -> None:
+        for number in range(self.meta_batch_size):
+            why = played.failures.get(number)
+            self._bad_in_a_row = 0 if why is None else self._bad_in_a_row + 1
+            if why is None:
+                continue
+            self.skipped_tasks += 1
+            if self._world.is_first:
+                logger.warning("iteration %d: skipped %s", self.iteration, why)
+            if self._bad_in_a_row >= self.max_bad_tasks:
+                raise NonFiniteLossError(
+                    f"{self._bad_in_a_row} tasks in a row gave no finite direction; the last one, in iteration {self.iteration}: {why}"
+                )
 
+    @property
+    def _is_due(self) -> bool:
+        return self._folder is not None and (self.iteration % self.checkpoint_every == 0 or self.iteration == self.iterations)
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    def _stop(self, interruption: Interruption | None, number: int) -> NoReturn:
+        assert interruption is not None
+        assert self._folder is not None
+        if not self._is_due:
+            self._save(is_due=False)
+        raise interruption.ended(number, f"at iteration {self.iteration} of {self.iterations}; the state is in {self._folder.newest}")
+
+    def _save(self, *, is_due: bool) -> None:
+        """Write a checkpoint; one that is not due, for a stop, leaves no trace in what is kept and what is best."""
+        check_weights(self.pair, self._world, f"after iteration {self.iteration}")
+        self._world.on_first(lambda: self._write(is_due=is_due))
+
+    def _write(self, *, is_due: bool) -> None:
+        assert self._folder is not None
+        is_best = is_due and self._best.decide(self.pair)
+        tensors, optimizer = pack_optimizer(self._outer.optimizer, "optimizer.")
+        tensors.update({f"{PAIR}{name}": tensor for name, tensor in self.pair.state_dict().items()})
+        tensors.update({f"algorithm.{name}": tensor for name, tensor in self.algorithm.state_tensors().items()})
+        counters = {
+            "iteration": self.iteration,
+            "skipped_tasks": self.skipped_tasks,
+            "bad_in_a_row": self._bad_in_a_row,
+            "best": self._best.state(),
+        }
+        document = {"settings": self.settings, "counters": counters, "optimizer": optimizer, **provenance(self._world)}
+        self._folder.save(tensors, document, self.iteration if is_due else None, is_best=is_best)

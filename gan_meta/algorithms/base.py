@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from gan_meta.carry import CarriedMoments
+from gan_meta.frame_share import FrameShare
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
@@ -47,7 +49,11 @@ class MetaAlgorithm(ABC):
         ValueError: for ``carry_optimizer`` with an optimiser that has no state.
     """
 
+    can_share_frames: ClassVar[bool] = False
+    """Whether several ranks may play one game together: whether ``meta_gradient`` hands ``share`` on to the game."""
     carried: CarriedMoments | None = None
+    share: FrameShare | None = None
+    """How a game's batches are shared by several ranks; set by the trainer."""
 
     def __init__(self, *, objective: Objective, inner: InnerLoop, carry_optimizer: bool = False) -> None:
         if not isinstance(objective, Objective):

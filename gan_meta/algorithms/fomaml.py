@@ -27,13 +27,15 @@ class FOMAML(MetaAlgorithm):
         ValueError: when a task has no query.
     """
 
+    can_share_frames = True
+
     def __init__(self, *, query_batch_size: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.query_batch_size = check_query_batch_size(query_batch_size)
 
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         query = require_query(task, "FOMAML")
-        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried)
+        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried, share=self.share)
         buffers = buffer_displacement(pair, phi)
         own = learned_by_player(pair, self.inner)
         gradients, query_logs = query_gradients(self.objective, phi, query, own, seed, self.query_batch_size)

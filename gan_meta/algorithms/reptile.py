@@ -22,6 +22,8 @@ class Reptile(MetaAlgorithm):
         ValueError: when a weight has the role ``"shared"``: it does not move in the game, so Reptile has no direction for it.
     """
 
+    can_share_frames = True
+
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         for name, role in resolve_roles(pair, self.inner.all_roles).items():
             if is_learned(role) and not adapts(role):
@@ -29,5 +31,5 @@ class Reptile(MetaAlgorithm):
                     f"Reptile cannot learn {name!r} with the role {role!r}: a weight that stays fixed in the game gives it no direction; "
                     'use "meta" or "frozen" there, or an algorithm with a query gradient such as "fomaml"'
                 )
-        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried)
+        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried, share=self.share)
         return MetaGradient(displacement(pair, phi, learned_names(pair, self.inner)), logs, buffer_displacement(pair, phi))

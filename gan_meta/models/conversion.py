@@ -7,7 +7,8 @@ import re
 
 import torch
 
-from gan_meta.models import create
+from gan_meta.models.keras_weights import DENSEST, FLOAT_BYTES
+from gan_meta.models.outline import create_within
 from gan_meta.models.pix2pixhd import load_official_weights as load_pix2pixhd
 from gan_meta.models.posewarp import PosewarpGenerator
 from gan_meta.models.posewarp import load_official_weights as load_posewarp
@@ -30,7 +31,8 @@ def posewarp_pair(path: Path) -> GANPair:
     Raises:
         FileNotFoundError, ImportError, ValueError: as for :func:`gan_meta.models.posewarp.load_official_weights`.
     """
-    pair = create("posewarp", **generator_arguments(path))
+    largest = os.path.getsize(path) // FLOAT_BYTES * DENSEST if os.path.isfile(path) else 0
+    pair = create_within("posewarp", generator_arguments(path), {"generator": largest})
     assert isinstance(pair.generator, PosewarpGenerator)
     load_posewarp(pair.generator, path)
     return pair
@@ -50,12 +52,15 @@ def pix2pixhd_pair(generator: Path, discriminator: Path | None = None, seed: int
     """
     generator_state = read_state_dict(generator)
     arguments = _generator_arguments(generator_state, generator)
-    discriminator_state = None
+    discriminator_state: StateDict | None = None
     if discriminator is not None:
         discriminator_state = read_state_dict(discriminator)
         arguments.update(_discriminator_arguments(discriminator_state, discriminator))
+    most = {"generator": _values(generator_state)}
+    if discriminator_state is not None:
+        most["discriminator"] = _values(discriminator_state)
     with seeded(seed, torch.device("cpu")):
-        pair = create("pix2pixhd", **arguments)
+        pair = create_within("pix2pixhd", arguments, most)
     load_pix2pixhd(pair.generator, generator_state)
     if discriminator_state is not None:
         assert pair.discriminator is not None
@@ -87,6 +92,10 @@ def _discriminator_arguments(state: StateDict, path: Path) -> dict[str, int]:
         raise ValueError(f"{path} does not hold the weights of a pix2pixHD discriminator: it has no scale0_layer0.0.weight and so on")
     scales, layers = (max(numbers) for numbers in zip(*found, strict=True))
     return {"discriminator_channels": first.shape[0], "n_layers": layers - 1, "n_scales": scales + 1}
+
+
+def _values(state: StateDict) -> int:
+    return sum(tensor.numel() for tensor in state.values())
 
 
 def _numbers(pattern: re.Pattern[str], state: StateDict) -> list[int]:

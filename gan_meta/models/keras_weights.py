@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
+FLOAT_BYTES = 4
+DENSEST = 8
+"""Weights do not compress to less than one in so many bytes."""
 _NAMED = 5  # how many things of a kind a message lists
 
 
@@ -64,8 +67,8 @@ class KerasFile:
             raise FileNotFoundError(f"there is no weights file {self.path}")
         try:
             self._file = h5py.File(self.path, "r")
-            self.layers = _layers(self._file, h5py.Dataset)
-        except (OSError, RuntimeError, KeyError) as error:
+            self.layers = _layers(self._file, self.path.stat().st_size)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{self.path} is not a Keras HDF5 file, or is damaged: {error}") from error
 
     def __enter__(self) -> KerasFile:
@@ -115,14 +118,28 @@ class KerasFile:
         return torch.from_numpy(values)
 
 
-def _layers(file: h5py.File, dataset_type: type) -> dict[str, list[h5py.Dataset]]:
-    """Datasets by the group they lie in, which has the layer's name."""
-    root = file.get("model_weights", file)
+def _layers(file: h5py.File, file_bytes: int) -> dict[str, list[h5py.Dataset]]:
+    """Datasets by the group they lie in, which has the layer's name.
+
+    Links to other files are not followed.
+
+    Raises:
+        ValueError: when a dataset's values lie in another file, or are more than this one can hold.
+    """
+    import h5py
+
+    link = file.get("model_weights", getlink=True)
+    root = file["model_weights"] if isinstance(link, h5py.HardLink) else file
     layers: dict[str, list[Any]] = {}
 
     def visit(name: str, entry: Any) -> None:
-        if isinstance(entry, dataset_type):
-            layers.setdefault(name.rpartition("/")[0].rpartition("/")[2], []).append(entry)
+        if not isinstance(entry, h5py.Dataset):
+            return
+        if entry.external or entry.is_virtual:
+            raise ValueError(f"the values of {name} lie in another file")
+        if entry.nbytes > DENSEST * file_bytes:
+            raise ValueError(f"{name} claims {entry.nbytes:,} bytes, the file has {file_bytes:,}")
+        layers.setdefault(name.rpartition("/")[0].rpartition("/")[2], []).append(entry)
 
     root.visititems(visit)
     return layers

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,11 @@ from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
 
+_DAMAGED = (
+    *(pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, struct.error, RuntimeError, EOFError, OSError),
+    *(ValueError, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError, MemoryError),
+)
+"""What reading a damaged file may raise: torch's reader checks little of what it takes apart."""
 _NAMED = 5  # how many keys of a kind a message lists
 
 
@@ -30,14 +37,31 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+        if path.suffix == ".safetensors":
+            loaded = load_file(path)
+        else:
+            _refuse_compressed(path)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGED as error:
         raise ValueError(
             f"{path} is damaged or holds more than tensors and was not loaded; save the network's state_dict() itself: {error}"
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{path} is not a plain state dict (parameter name to tensor); save the network's state_dict() itself")
+    # A few bytes can describe a view that repeats them without end.
+    promised, held = sum(value.nbytes for value in loaded.values()), path.stat().st_size
+    if promised > held:
+        raise ValueError(f"{path} is damaged: its tensors claim {promised:,} bytes, the file has {held:,}")
     return dict(loaded)
+
+
+def _refuse_compressed(path: Path) -> None:
+    """torch does not compress what it saves; what is compressed may be far larger than the file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"its contents are compressed: {unpacked:,} bytes in {path.stat().st_size:,}")
 
 
 def load_strictly(module: nn.Module, state_dict: StateDict) -> None:

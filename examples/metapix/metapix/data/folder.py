@@ -31,6 +31,7 @@ from torch import Tensor
 
 from metapix.data.clip import Clip
 from metapix.data.coco import coco_document, joints_of
+from metapix.data.limits import decode_png, read_limited
 from metapix.errors import InputError
 
 FORMAT = "metapix-clip"
@@ -98,7 +99,7 @@ def read_clip(folder: Path) -> Clip:
         return Clip(str(manifest["name"]), frames, joints, float(manifest["fps"]), masks, boxes, str(manifest["kind"]))
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"The clip folder {folder} is damaged ({error}): prepare it again.") from error
 
 
@@ -169,8 +170,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{folder} is not a clip folder (it has no {_MANIFEST}). Make one with: metapix prepare VIDEO --out DIR")
     try:
-        manifest = json.loads(path.read_bytes())
-    except ValueError as error:
+        manifest = json.loads(read_limited(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): prepare the clip again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not isinstance(manifest.get("version"), int):
         raise InputError(f"{path} is not the manifest of a clip folder.")
@@ -183,7 +184,7 @@ def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:
     path = folder / name
     if name not in sums or not path.is_file():
         raise InputError(f"The clip folder lacks {path}: prepare the clip again.")
-    data = path.read_bytes()
+    data = read_limited(path)
     if hashlib.sha256(data).hexdigest() != sums[name]:
         raise InputError(f"{path} is damaged or was changed (its checksum differs from the manifest's): prepare the clip again.")
     return data
@@ -192,11 +193,10 @@ def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:
 def _pictures(folder: Path, kind: str, count: int, sums: Mapping[str, str]) -> Tensor:
     pictures = []
     for i in range(count):
-        data = np.frombuffer(_checked(folder, f"{kind}/{_picture_name(i)}", sums), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        picture = decode_png(_checked(folder, f"{kind}/{_picture_name(i)}", sums), folder / kind / _picture_name(i))
         if picture is None:
             raise InputError(f"{folder / kind / _picture_name(i)} is not a PNG picture: prepare the clip again.")
-        channels = picture[..., None] if picture.ndim == 2 else picture[..., ::-1]  # OpenCV has BGR
+        channels = picture[..., None] if picture.ndim == 2 else picture
         pictures.append(torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))))
     return torch.stack(pictures)
 

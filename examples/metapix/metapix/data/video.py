@@ -15,6 +15,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from metapix.data.limits import PIXEL_LIMIT, check_pixels
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
 from metapix.errors import InputError
 
@@ -23,6 +24,8 @@ __all__ = ["SYNTHETIC_COMMENT", "Frame", "VideoInfo", "VideoWriter", "probe", "r
 log = logging.getLogger(__name__)
 
 _UNSPECIFIED, _BT601, _BT709 = 2, 5, 1  # matrix coefficients of ITU-T H.273
+# Containers that hold their own pictures: playlists, which name other files, are not among them.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,gif,mxf,ivf,av1,obu,m4v,nut,dv,wav,mp3"
 # Without these flags FFmpeg's fast path is about one grey level too dark and repeats chroma instead of interpolating it.
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -91,7 +94,9 @@ def _frames(path: Path, max_frames: int | None, every: int) -> Iterator[Frame]:
         for index, picture in enumerate(decoder):
             if index % every:
                 continue
-            size = size or _square_pixel_size(picture, stream)
+            if size is None:
+                size = _square_pixel_size(picture, stream)
+                check_pixels(*size, path)
             time = picture.time if picture.time is not None else index / fps
             yield Frame(index, time, _to_rgb(picture, size))
             given += 1
@@ -138,7 +143,8 @@ class _Decoder:
 def _open(path: Path) -> InputContainer:
     try:
         # Playlists and the like may name other files or hosts; nothing but this file is to be read.
-        return av.open(str(path.resolve()), options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        return av.open(str(path.resolve()), options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(f"{path} cannot be read as a video (not a video file, or cut off before its index): {error.strerror}.") from error
 
@@ -146,6 +152,11 @@ def _open(path: Path) -> InputContainer:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:  # the cover picture of a sound file
+            if stream.codec_context is None:
+                raise InputError(f"{path} holds pictures that cannot be decoded here. Convert it, for example to H.264 in MP4.")
+            if stream.width and stream.height:
+                check_pixels(stream.width, stream.height, path)
+            stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(PIXEL_LIMIT)}
             return stream
     raise InputError(f"{path} has no video stream (sound only?). Give a file with moving pictures.")
 

@@ -1,0 +1,172 @@
+"""What torchrun gives us: rank, device, and the few collective operations that training needs. Only this file uses torch.distributed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+PATIENCE = datetime.timedelta(minutes=30)
+"""How long a rank waits for the others; a game of one rank may be that much longer than another's."""
+
+
+class OtherRankError(RuntimeError):
+    """Rank 0 stopped, for a reason that it reports itself; the other ranks stop with this."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together.
+
+    Attributes:
+        rank: this process's number, from 0.
+        size: how many there are.
+        device: where this process computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files and logs."""
+        return self.rank == 0
+
+    def sum_flat(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor summed over all ranks, by one all_reduce of them end to end; all of one dtype and on one device."""
+        if self.size == 1 or not tensors:
+            return list(tensors)
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
+        return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+    def gather(self, document: Any) -> list[Any]:
+        """The JSON-able document of every rank, in order of rank, on every rank."""
+        if self.size == 1:
+            return [document]
+        content = torch.frombuffer(bytearray(json.dumps(document).encode()), dtype=torch.uint8).to(self.device)
+        lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.size)]
+        dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
+        longest = int(torch.cat(lengths).max())
+        padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
+        padded[: len(content)] = content
+        received = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(received, padded)
+        return [json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)]
+
+    def on_first(self, action: Callable[[], Any]) -> Any:
+        """Let rank 0 act, and give its JSON-able answer to all.
+
+        Raises:
+            OtherRankError: on the other ranks, when rank 0 raised an error; rank 0 itself raises that error.
+        """
+        if self.size == 1:
+            return action()
+        if not self.is_first:
+            told = self.gather(None)[0]
+            if "error" in told:
+                raise OtherRankError(f"rank 0 stopped: {told['error']}")
+            return told["answer"]
+        told = {"error": "see its own message"}
+        try:
+            told = {"answer": action()}
+        except (OSError, ValueError) as error:
+            told = {"error": str(error)}
+            raise
+        finally:
+            self.gather(told)
+        return told["answer"]
+
+    def share(self, tensors: Mapping[str, Tensor] | None, source: int = 0) -> dict[str, Tensor]:
+        """Copies of one rank's named tensors on every rank, on the CPU; the other ranks' are not looked at."""
+        if self.size == 1:
+            return dict(tensors or {})
+        given = dict(tensors or {}) if self.rank == source else {}
+        described = {name: [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for name, tensor in given.items()}
+        shared: dict[str, Tensor] = {}
+        for name, (dtype, shape) in self.gather(described)[source].items():
+            empty = torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
+            tensor = given[name].detach().to(self.device).contiguous() if self.rank == source else empty
+            if tensor.numel():
+                dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
+            shared[name] = tensor.cpu()
+        return shared
+
+
+ALONE = World()
+
+
+def current() -> World:
+    """The processes that are connected; this one alone where none are.
+
+    Raises:
+        RuntimeError: when torchrun started several processes and they are not connected: each would train on its own.
+    """
+    if dist.is_available() and dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size(), _device(dist.get_backend() == "nccl"))
+    if "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RuntimeError(
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, but they are not connected; wrap the training in "
+            "`with gan_meta.distributed.connect():`"
+        )
+    return ALONE
+
+
+@contextlib.contextmanager
+def connect(device: str | None = None) -> Iterator[World]:
+    """Connect the processes that torchrun started, for the length of a block; a process started by hand stays alone.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"``, or one such as ``"cuda:1"``; by default a GPU of its own for each process of a node where
+            there are GPUs, and the CPU otherwise. GPUs talk over NCCL, CPUs over gloo.
+
+    Raises:
+        RuntimeError: when there are fewer GPUs than processes on this node.
+
+    Example:
+        >>> with connect() as world:
+        ...     MetaTrainer(pair.to(world.device), algorithm, tasks, meta_batch_size=4).fit()
+    """
+    on_gpu = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World(device=torch.device(device or ("cuda" if on_gpu else "cpu")))
+        return
+    own = _device(on_gpu)
+    if on_gpu:
+        if own.index >= torch.cuda.device_count():
+            raise RuntimeError(
+                f"process {own.index} of this node has no GPU of its own: there are {torch.cuda.device_count()}; start fewer "
+                "processes with --nproc-per-node, or work on the CPU"
+            )
+        torch.cuda.set_device(own)
+    _join("nccl" if on_gpu else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), own)
+    finally:
+        dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Meet the others where the environment says, in a place of this attempt's own.
+
+    torchrun keeps one store for all attempts, and a rank that comes back early would find there the addresses of the dead.
+    """
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-of-{size}"
+    dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=rank, world_size=size, timeout=PATIENCE)
+
+
+def _device(on_gpu: bool) -> torch.device:
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")

@@ -1,0 +1,64 @@
+"""A model's size before it is built: what a file says of a model may ask for more memory, or more work, than there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from gan_meta.models import create
+from gan_meta.pair import GANPair
+
+ARGUMENT_LIMIT = 65536
+"""No model of this library comes near an argument of this size."""
+
+
+def outline(name: str, arguments: Mapping[str, Any], most_parameters: float = math.inf) -> GANPair:
+    """The model without memory: shapes only.
+
+    Args:
+        most_parameters: building stops when the model gets more of them than this.
+
+    Raises:
+        ValueError: for arguments that no model has, or more parameters.
+    """
+    for key, value in arguments.items():
+        if isinstance(value, int | float) and not abs(value) <= ARGUMENT_LIMIT:
+            raise ValueError(f"its argument {key!r} is {value}, beyond {ARGUMENT_LIMIT}")
+    count = 0
+
+    def stop(_module: nn.Module, key: str, _parameter: object) -> None:
+        nonlocal count
+        count += 1
+        if count > most_parameters:
+            raise ValueError(f"model {name!r} would have more than the {most_parameters} parameters that the file holds")
+
+    watching = nn.modules.module.register_module_parameter_registration_hook(stop)
+    try:
+        with torch.device("meta"):
+            return create(name, **arguments)
+    except (TypeError, ArithmeticError, RuntimeError, LookupError, AttributeError, MemoryError) as error:
+        raise ValueError(f"model {name!r} cannot be built from the arguments it names: {error}") from error
+    finally:
+        watching.remove()
+
+
+def create_within(name: str, arguments: Mapping[str, Any], most: Mapping[str, int], most_parameters: float = math.inf) -> GANPair:
+    """Build a model if it is no larger than what it is to be filled from.
+
+    Args:
+        most: by player, how many values its weights and buffers may have.
+        most_parameters: as for :func:`outline`.
+
+    Raises:
+        ValueError: for arguments that no model has, or a larger player.
+    """
+    planned = outline(name, arguments, most_parameters)
+    for player, limit in most.items():
+        values = sum(tensor.numel() for key, tensor in planned.state_dict().items() if key.startswith(f"{player}."))
+        if values > limit:
+            raise ValueError(f"the {player} it describes has {values:,} values, more than the {limit:,} that the file can hold")
+    return create(name, **arguments)
