@@ -1,11 +1,13 @@
 """gan-meta: meta-learning for GANs. A task goes in, a game of two players is played, and each algorithm decides how the start moves."""
 
-from gan_meta import algorithms, losses, metrics, models
+from gan_meta import algorithms, hub, losses, metrics, models, sources
 from gan_meta.adaptation import adapt
 from gan_meta.algorithms import MetaAlgorithm, MetaGradient
+from gan_meta.checking import CheckReport, check
 from gan_meta.checkpoint import CheckpointError, load_pair, save_pair
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Batch, Losses, Objective
+from gan_meta.onnx_export import export_onnx
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.pretraining import pretrain
@@ -16,6 +18,7 @@ from gan_meta.trainer import MetaTrainer
 __all__ = [
     "Batch",
     "BatchSource",
+    "CheckReport",
     "CheckpointError",
     "FewShotTasks",
     "FixedTasks",
@@ -32,11 +35,15 @@ __all__ = [
     "adapt",
     "add_learned_rates",
     "algorithms",
+    "check",
+    "export_onnx",
+    "hub",
     "load_pair",
     "losses",
     "metrics",
     "models",
     "pretrain",
     "save_pair",
+    "sources",
 ]
 __version__ = "0.1.0"

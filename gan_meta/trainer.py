@@ -219,6 +219,7 @@ def describe_inner(inner: InnerLoop) -> dict[str, Any]:
     values = {option.name: getattr(inner, option.name) for option in dataclasses.fields(inner)}
     values["augment"] = [getattr(transform, "__qualname__", type(transform).__qualname__) for transform in inner.augment]
     values["roles"] = dict(inner.roles)
+    values["optimizer"] = optimizer_label(inner.optimizer)
     return values
 
 

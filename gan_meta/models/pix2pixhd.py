@@ -9,9 +9,9 @@ import os
 
 from torch import nn
 
-from gan_meta.models import register
 from gan_meta.models.pix2pixhd_networks import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from gan_meta.models.pix2pixhd_objective import Pix2PixHDObjective
+from gan_meta.models.registry import register
 from gan_meta.models.weights import StateDict, load_strictly, read_state_dict
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair

@@ -5,12 +5,12 @@ Balakrishnan et al., "Synthesizing Images of Humans in Unseen Poses", CVPR 2018.
 
 from __future__ import annotations
 
-from gan_meta.models import register
 from gan_meta.models.posewarp_discriminator import PosewarpDiscriminator
 from gan_meta.models.posewarp_inputs import ImageSize, pose_inputs
 from gan_meta.models.posewarp_network import PosewarpGenerator
 from gan_meta.models.posewarp_objective import PosewarpObjective
 from gan_meta.models.posewarp_weights import load_official_weights
+from gan_meta.models.registry import register
 from gan_meta.pair import GANPair
 
 __all__ = [

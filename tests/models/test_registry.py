@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gan_meta import GANPair, models
+from gan_meta.models import registry
 
 TINY = {
     "pose_channels": 2,
@@ -31,7 +32,7 @@ def two_layer() -> Iterator[str]:
         return GANPair(nn.Sequential(*(nn.Linear(width, width) for _ in range(depth))), None)
 
     yield "two-layer"
-    del models._BUILDERS["two-layer"]
+    del registry._BUILDERS["two-layer"]
 
 
 def test_create_remembers_how_to_build_the_twin() -> None:
