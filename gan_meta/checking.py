@@ -108,7 +108,8 @@ def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | No
     findings = [_describe(trial), *probe_losses(trial)]
     if all(finding.verdict != REFUSED for finding in findings):
         for probe in _PROBES:
-            findings += _tried(probe, trial)
+            # Each on its own copy: an objective that changes weights or batches must not hide it from the next probe.
+            findings += _tried(probe, _trial(pair, objective, task, seed))
         findings += _try_algorithms(pair, objective, task, inner, seed)
     return CheckReport(tuple(findings))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -24,7 +25,7 @@ def by_hand(inner, outer, width, size, norm):
     widths = [width * 2**level for level in range(n_between + 1)]
     bias = 0 if norm == "batch" else 1
     total = 16 * (inner * widths[-1] + outer * widths[0])
-    total += sum(16 * a * b for a, b in zip(widths, widths[1:], strict=False))
+    total += sum(16 * a * b for a, b in itertools.pairwise(widths))
     return total, sum(widths), widths[0], bias
 
 
