@@ -112,6 +112,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, in_channels: int, base_channels: int = 64, n_layers: int = 3, norm: str = "batch") -> None:
         super().__init__()
+        self.smallest = 3 * 2**n_layers
         layers: list[nn.Module] = [nn.Conv2d(in_channels, base_channels, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = base_channels
         for number in range(1, n_layers + 1):
@@ -123,7 +124,16 @@ class PatchDiscriminator(nn.Module):
         initialize(self)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, 1, h, w): the scores, without a sigmoid; 256x256 pixels give 30x30 of them."""
+        """(N, in_channels, H, W) -> (N, 1, h, w): the scores, without a sigmoid; 256x256 pixels give 30x30 of them.
+
+        Raises:
+            ValueError: when H or W is below ``3 * 2 ** n_layers``, so that not one score is left.
+        """
+        if min(inputs.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"PatchDiscriminator needs at least {self.smallest}x{self.smallest} pixels, got {inputs.shape[2]}x{inputs.shape[3]}; "
+                "build it with a smaller n_layers"
+            )
         return cast(Tensor, self.model(inputs))
 
 

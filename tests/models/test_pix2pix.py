@@ -100,6 +100,9 @@ def test_refusals():
         UNetGenerator(2, n_downsample=3, base_channels=2)(torch.zeros(1, 2, 12, 16))
     with pytest.raises(ValueError, match=r"takes one tensor \(N, 2, H, W\)"):
         UNetGenerator(2, n_downsample=3, base_channels=2)(torch.zeros(1, 3, 16, 16))
+    assert PatchDiscriminator(1, 2)(torch.zeros(1, 1, 24, 24)).shape == (1, 1, 1, 1)
+    with pytest.raises(ValueError, match="needs at least 24x24 pixels, got 24x23; build it with a smaller n_layers"):
+        PatchDiscriminator(1, 2)(torch.zeros(1, 1, 24, 23))
     with pytest.raises(ValueError, match="n_downsample must be at least 2"):
         UNetGenerator(2, n_downsample=1)
     with pytest.raises(ValueError, match="dropout must be a probability"):
