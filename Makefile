@@ -7,6 +7,9 @@ ORACLES := $(VENV)/oracles/.ready
 OUT ?= runs/demo
 ALGORITHM ?= reptile
 LOWEST_PYTHON ?= python3.10
+# The library's tests that need nothing but the library; the others compare with packages that have no old versions to go with.
+LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,checking checkpoint draws game inner losses optimizer_factory outer_step pair \
+	sources tasks trainer)) tests/algorithms $(addprefix tests/models/test_,dcgan.py pix2pix.py registry.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo glyphs test lint docs dist lowest bench clean
