@@ -13,6 +13,7 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 import gan_meta as gm
@@ -59,9 +60,19 @@ def test_its_gan_passes_the_check(glyphs):
     assert report.algorithms == {"reptile": True, "fomaml": True, "maml": True}
 
 
+def test_the_reader_reads_fonts(glyphs):
+    torch.manual_seed(0)
+    fonts = list(glyphs.styles("arvo"))
+    everything = {key: torch.cat([font[key] for font in fonts]) for key in ("letter", "image")}
+    read = glyphs.reader(everything)
+    assert float((read(everything["image"]).argmax(1) == everything["letter"].argmax(1)).float().mean()) > 0.95
+    assert float((read(next(glyphs.styles("bitter"))["image"]).argmax(1) == torch.arange(26)).float().mean()) > 0.3
+
+
 @pytest.mark.parametrize("algorithm", ["reptile", "fomaml", "maml"])
 def test_a_run_in_miniature(glyphs, algorithm, tmp_path, monkeypatch):
     small_generator, small_discriminator, pretrain = glyphs.Generator, glyphs.Discriminator, gm.pretrain
+    monkeypatch.setattr(glyphs, "reader", lambda everything: nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 26)))
     monkeypatch.setattr(glyphs, "TRAINING", ("arvo", "lobster"))
     monkeypatch.setattr(glyphs, "UNSEEN", ("righteous",))
     monkeypatch.setattr(glyphs, "Generator", lambda: small_generator(4))
