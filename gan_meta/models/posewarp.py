@@ -33,7 +33,10 @@ def build_posewarp(
     size: ImageSize = 256,
     discriminator_channels: int = 64,
 ) -> GANPair:
-    """A Posewarp generator, alone (stage 1) or with its discriminator (stage 2).
+    """A Posewarp generator, alone (stage 1) or with its discriminator (stage 2). Its objective is :class:`PosewarpObjective`.
+
+    Generator: a source image (N, 3, H, W) in [-1, 1] and what :func:`pose_inputs` makes of two poses -> (N, 3, H, W), the same person
+    in the target's pose. Discriminator: see :class:`PosewarpDiscriminator`.
 
     Args:
         n_joints, n_limbs, base_channels, padding: of :class:`PosewarpGenerator`.

@@ -124,5 +124,7 @@ def test_every_model_documents_every_argument(name: str) -> None:
     call = words.split("\n")[0]
     for argument in re.findall(r"(\w+)=", call):
         assert re.search(rf"\b{argument}\b", words.removeprefix(call)), argument
+    assert re.search(r"Generator: .*\(N, .* -> \(N, ", words)
+    assert "Discriminator: " in words
     with pytest.raises(ValueError, match="unknown model"):
         models.describe(name + "?")
