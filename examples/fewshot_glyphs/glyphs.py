@@ -121,7 +121,7 @@ def main(
     pretrained = gm.pretrain(scratch.clone(), objective, everything, steps=400, inner=joint, seed=seed)
     fair = gm.pretrain(pretrained.clone(), objective, everything, steps=iterations * steps * SHOTS // 32, inner=joint, seed=seed + 1)
     tasks = gm.FewShotTasks(training, SHOTS, queries=len(LETTERS) - SHOTS)
-    outer: dict[str, Any] = {"meta_lr": 1e-3, "meta_optimizer": "adam", "clip_norm": 10.0} if algorithm != "reptile" else {}
+    outer: dict[str, Any] = {"meta_lr": 3e-4, "meta_optimizer": "adam", "clip_norm": 10.0} if algorithm != "reptile" else {}
     learner = gm.algorithms.create(algorithm, objective=objective, inner=inner)
     theta = gm.MetaTrainer(pretrained.clone(), learner, tasks, iterations=iterations, seed=seed, **outer).fit()
     orders = [torch.randperm(len(LETTERS), generator=torch.Generator().manual_seed(number)) for number in range(len(unseen))]
