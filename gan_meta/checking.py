@@ -93,7 +93,7 @@ def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | No
 
     Raises:
         TypeError: when an argument is of another type.
-        ValueError: when the support is empty.
+        ValueError: when the support is empty or the pair has no weights.
 
     Example:
         >>> print(check(pair, objective, tasks.sample(seed=0)))
@@ -101,6 +101,8 @@ def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | No
     for name, value, kind in (("pair", pair, GANPair), ("objective", objective, Objective), ("task", task, Task)):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a gan_meta.{kind.__name__}, got {type(value).__name__}")
+    if next(pair.parameters(), None) is None:
+        raise ValueError("the pair has no weights, so there is nothing to learn")
     if count_samples(task.support) == 0:
         raise ValueError("the task's support is empty: there is nothing to try the losses on")
     inner = dataclasses.replace(inner if inner is not None else InnerLoop(), steps=STEPS)

@@ -97,11 +97,12 @@ def probe_gradients(trial: Trial) -> Iterator[Finding]:
     for player in trial.pair.players:
         subject = f"{player} gradient"
         named = [(name, parameter) for name, parameter in trial.pair.player_parameters(player) if parameter.requires_grad]
+        if not named:
+            yield Finding(subject, CAREFUL, f"no weight of the {player} asks for a gradient, so the {player} never moves")
+            continue
         loss = trial.loss(player).mean()
-        if not named or not loss.requires_grad:
-            text = (
-                f"the {player}'s loss has no gradient to the {player}: it is not used there, it was detached, or its weights ask for none"
-            )
+        if not loss.requires_grad:
+            text = f"the {player}'s loss has no gradient to the {player}: it is not used there, or it was detached or made under no_grad"
             yield Finding(subject, REFUSED, text)
             continue
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in named], allow_unused=True)

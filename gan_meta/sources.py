@@ -89,6 +89,11 @@ class _Subject:
     def batch(self, indices: Sequence[int]) -> Batch:
         items = [_named(self.dataset[self.indices[index]], self.keys, self.by) for index in indices]
         names = [name for name, value in items[0].items() if name != self.by or _is_number(value)]
+        for name in names:
+            if not _is_number(items[0][name]):
+                raise TypeError(
+                    f"the dataset's {name!r} is a {type(items[0][name]).__name__}; give the dataset a transform that makes tensors"
+                )
         return {name: torch.stack([torch.as_tensor(item[name]) for item in items]) for name in names}
 
 

@@ -176,7 +176,17 @@ def test_unused_weights_and_a_generator_alone():
     assert careful == ["1 of its weights get no gradient and never move: generator.never_used"]
 
 
+def test_a_discriminator_that_asks_for_no_gradient_is_allowed_to_stand_still():
+    pair = smooth_pair()
+    pair.discriminator.requires_grad_(False)
+    report = gm.check(pair, SquaresObjective(), TASK)
+    assert report.ok, str(report)
+    assert "the discriminator never moves" in next(found.text for found in report.findings if found.verdict == "careful")
+
+
 def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="the pair has no weights"):
+        gm.check(gm.GANPair(nn.Identity()), SquaresObjective(), TASK)
     with pytest.raises(TypeError, match=r"pair must be a gan_meta\.GANPair, got Conv2d"):
         gm.check(nn.Conv2d(1, 1, 1), SquaresObjective(), TASK)
     with pytest.raises(ValueError, match="support is empty"):

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
 import gan_meta as gm
@@ -64,6 +65,9 @@ def test_known_labels_spare_the_reading_and_words_stay_out_of_the_batch():
     assert gm.sources.from_dataset(dataset, shots=3, by="who").names == ("even", "odd")
     with pytest.raises(ValueError, match=r"no 'label' .* they have: value, who"):
         gm.sources.from_dataset(dataset, shots=3)
+    pictures = [(Image.new("L", (4, 4)), 0) for _ in range(3)]
+    with pytest.raises(TypeError, match="'image' is a Image; give the dataset a transform that makes tensors"):
+        gm.sources.from_dataset(pictures, shots=2).sample(0)
     with pytest.raises(ValueError, match="2 labels for a dataset of 12 samples"):
         gm.sources.from_dataset(dataset, shots=3, labels=[0, 1])
 
