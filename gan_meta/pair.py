@@ -27,9 +27,9 @@ class GANPair(nn.Module):
             must know which player a parameter belongs to.
 
     Attributes:
-        model_name, model_arguments: how the registry built this pair (``gan_meta.models.create``),
-            or ``None`` and ``{}`` for a pair made by hand. They are what lets a file of weights be
-            turned into a pair again.
+        model_name: the model that the registry built (``gan_meta.models.create``), or ``None`` for a pair made by hand.
+        model_arguments: what it was built with, ``{}`` for a pair made by hand. The two let a file of weights be turned into
+            a pair again.
     """
 
     model_name: str | None

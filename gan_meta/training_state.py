@@ -15,6 +15,7 @@ from gan_meta.checkpoint import load_tensors, refuse_other_settings
 from gan_meta.distributed import World
 from gan_meta.inner import InnerLoop
 from gan_meta.objective import Objective
+from gan_meta.outer_step import optimizer_label
 from gan_meta.pair import GANPair
 from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.run_folder import RunFolder
@@ -78,6 +79,7 @@ def describe_inner(inner: InnerLoop) -> dict[str, Any]:
     values = {option.name: getattr(inner, option.name) for option in dataclasses.fields(inner)}
     values["augment"] = [getattr(transform, "__qualname__", type(transform).__qualname__) for transform in inner.augment]
     values["roles"] = dict(inner.roles)
+    values["optimizer"] = optimizer_label(inner.optimizer)
     return values
 
 

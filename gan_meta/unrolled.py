@@ -79,6 +79,8 @@ def record(
     """
     if memory not in MEMORY:
         raise ValueError(unknown_name("memory", memory, MEMORY))
+    if inner.has_own_optimizer:
+        raise ValueError('a game with an optimizer factory cannot be differentiated; use "adam" or "sgd"')
     game = Game(pair.clone(), objective, support, inner, seed)
     if carried is not None:
         carried.hand_to(game)

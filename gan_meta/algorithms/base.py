@@ -62,6 +62,8 @@ class MetaAlgorithm(ABC):
             raise TypeError(f"inner must be a gan_meta.InnerLoop, got {type(inner).__name__}")
         if carry_optimizer and inner.optimizer == "sgd":
             raise ValueError('carry_optimizer=True and optimizer="sgd" exclude each other: plain SGD has no state to carry')
+        if carry_optimizer and inner.has_own_optimizer:
+            raise ValueError('carry_optimizer=True carries Adam\'s running averages, so it excludes an optimizer factory; use "adam"')
         self.objective = objective
         self.inner = inner
         self.carried = CarriedMoments() if carry_optimizer else None

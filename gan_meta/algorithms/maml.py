@@ -13,7 +13,7 @@ from typing import Any
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, learned_by_player
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
-from gan_meta.algorithms.second_order import refuse_first_order_only
+from gan_meta.algorithms.second_order import refuse_first_order_only, refuse_own_optimizer
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
 from gan_meta.roles import resolve_roles
@@ -37,6 +37,7 @@ class MAML(MetaAlgorithm):
 
     def __init__(self, *, memory: str = "auto", query_batch_size: int | None = None, **options: Any) -> None:
         super().__init__(**options)
+        refuse_own_optimizer(self.inner, type(self).__name__)
         if memory not in MEMORY:
             raise ValueError(unknown_name("memory", memory, MEMORY))
         self.memory = memory

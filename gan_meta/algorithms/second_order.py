@@ -6,7 +6,21 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from gan_meta.inner import InnerLoop
 from gan_meta.pair import GANPair
+
+
+def refuse_own_optimizer(inner: InnerLoop, algorithm: str) -> None:
+    """Refuse an optimiser factory: its steps have no derivative.
+
+    Raises:
+        ValueError: saying what to use instead.
+    """
+    if inner.has_own_optimizer:
+        raise ValueError(
+            f'{algorithm} cannot go through an optimizer factory, whose steps have no derivative; use "adam" or "sgd", '
+            'or a first-order algorithm ("reptile", "fomaml")'
+        )
 
 
 def refuse_first_order_only(pair: GANPair, algorithm: str) -> None:

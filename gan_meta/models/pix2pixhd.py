@@ -9,9 +9,9 @@ import os
 
 from torch import nn
 
-from gan_meta.models import register
 from gan_meta.models.pix2pixhd_networks import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from gan_meta.models.pix2pixhd_objective import Pix2PixHDObjective
+from gan_meta.models.registry import register
 from gan_meta.models.weights import StateDict, load_strictly, read_state_dict
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
@@ -43,7 +43,11 @@ def build_pix2pixhd(
     n_scales: int = 2,
     upsampling: str = "transpose",
 ) -> GANPair:
-    """A pix2pixHD pair: poses in, images out, judged together.
+    """A pix2pixHD pair: poses in, images out, judged together. Its objective is :class:`Pix2PixHDObjective`.
+
+    Generator: (N, pose_channels, H, W) -> (N, image_channels, H, W) in [-1, 1]; H and W multiples of ``2 ** n_downsample``
+    (the enhancer's: of ``2 ** (n_downsample + n_enhancers)``), and at least twice that.
+    Discriminator: (N, pose_channels + image_channels, H, W) -> for each scale, finest first, its stages' outputs.
 
     Args:
         pose_channels, image_channels: of the condition and of the image.

@@ -5,12 +5,12 @@ Balakrishnan et al., "Synthesizing Images of Humans in Unseen Poses", CVPR 2018.
 
 from __future__ import annotations
 
-from gan_meta.models import register
 from gan_meta.models.posewarp_discriminator import PosewarpDiscriminator
 from gan_meta.models.posewarp_inputs import ImageSize, pose_inputs
 from gan_meta.models.posewarp_network import PosewarpGenerator
 from gan_meta.models.posewarp_objective import PosewarpObjective
 from gan_meta.models.posewarp_weights import load_official_weights
+from gan_meta.models.registry import register
 from gan_meta.pair import GANPair
 
 __all__ = [
@@ -33,7 +33,10 @@ def build_posewarp(
     size: ImageSize = 256,
     discriminator_channels: int = 64,
 ) -> GANPair:
-    """A Posewarp generator, alone (stage 1) or with its discriminator (stage 2).
+    """A Posewarp generator, alone (stage 1) or with its discriminator (stage 2). Its objective is :class:`PosewarpObjective`.
+
+    Generator: a source image (N, 3, H, W) in [-1, 1] and what :func:`pose_inputs` makes of two poses -> (N, 3, H, W), the same person
+    in the target's pose. Discriminator: see :class:`PosewarpDiscriminator`.
 
     Args:
         n_joints, n_limbs, base_channels, padding: of :class:`PosewarpGenerator`.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from gan_meta import GANPair, models
+from gan_meta.models import registry
 
 TINY = {
     "pose_channels": 2,
@@ -31,7 +34,7 @@ def two_layer() -> Iterator[str]:
         return GANPair(nn.Sequential(*(nn.Linear(width, width) for _ in range(depth))), None)
 
     yield "two-layer"
-    del models._BUILDERS["two-layer"]
+    del registry._BUILDERS["two-layer"]
 
 
 def test_create_remembers_how_to_build_the_twin() -> None:
@@ -94,3 +97,34 @@ def test_importing_the_registry_imports_no_extra() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_installed_packages_bring_their_own_and_are_imported_only_when_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "line_gan.py").write_text(
+        "from torch import nn\nimport gan_meta as gm\n\n\ndef build(width: int = 2) -> gm.GANPair:\n"
+        '    """A line."""\n    return gm.GANPair(nn.Linear(1, width))\n'
+    )
+    metadata = tmp_path / "line_gan-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: line-gan\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[gan_meta.models]\nline = line_gan:build\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    assert "line" in models.available()
+    assert "line_gan" not in sys.modules
+    pair = models.create("line", width=3)
+    assert pair.model_name == "line"
+    assert pair.model_arguments == {"width": 3}
+    assert models.describe("line") == "gan_meta.models.create('line', width=2)\n\nA line."
+
+
+@pytest.mark.parametrize("name", ["dcgan", "pix2pix", "pix2pixhd", "posewarp"])
+def test_every_model_documents_every_argument(name: str) -> None:
+    words = models.describe(name)
+    call = words.split("\n")[0]
+    for argument in re.findall(r"(\w+)=", call):
+        assert re.search(rf"\b{argument}\b", words.removeprefix(call)), argument
+    assert re.search(r"Generator: .*\(N, .* -> \(N, ", words)
+    assert "Discriminator: " in words
+    with pytest.raises(ValueError, match="unknown model"):
+        models.describe(name + "?")

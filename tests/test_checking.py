@@ -1,0 +1,193 @@
+"""check() tells a sound GAN from deliberately broken ones, in words that name the fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gan_meta as gm
+from tests.conftest import SharedForwardObjective, SquaresObjective, parameters_of, small_batch, smooth_pair
+
+TASK = gm.Task(small_batch(5), small_batch(3, seed=1))
+
+
+def verdicts(report):
+    return {finding.subject: finding.verdict for finding in report.findings}
+
+
+def refusal(report, subject):
+    return next(finding.text for finding in report.refused if finding.subject == subject)
+
+
+@pytest.mark.parametrize("objective", [SquaresObjective(), SharedForwardObjective()], ids=["separate", "shared"])
+def test_a_sound_pair_passes_and_stays_untouched(objective):
+    pair = smooth_pair()
+    before, state = parameters_of(pair), torch.get_rng_state()
+    report = gm.check(pair, objective, TASK)
+    assert report.ok, str(report)
+    assert set(verdicts(report).values()) == {"works"}
+    assert report.algorithms == {"reptile": True, "fomaml": True, "maml": True}
+    assert all(torch.equal(before[name], parameter) for name, parameter in pair.named_parameters())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in pair.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+    assert len(str(report).splitlines()) == len(report.findings)
+
+
+class Detached(SquaresObjective):
+    """The usual recipe: D's loss sees a detached fake."""
+
+    def discriminator_loss(self, pair, batch):
+        fake = pair.generator(batch["pose"]).detach()
+        on_real = pair.discriminator(torch.cat([batch["pose"], batch["image"]], 1))
+        on_fake = pair.discriminator(torch.cat([batch["pose"], fake], 1))
+        return (on_real - 1).square().flatten(1).mean(1) + on_fake.square().flatten(1).mean(1)
+
+
+def test_a_detached_fake_is_refused_with_the_reason():
+    report = gm.check(smooth_pair(), Detached(), TASK)
+    assert [finding.subject for finding in report.refused] == ["no detach"]
+    assert "MAML's direction is wrong without that path" in refusal(report, "no detach")
+
+
+class WrongShape(SquaresObjective):
+    """A map of losses instead of one value a sample."""
+
+    def generator_loss(self, pair, batch):
+        return (pair.generator(batch["pose"]) - batch["image"]).square().mean(1)
+
+
+def test_a_wrong_shape_is_refused_and_ends_the_trial():
+    report = gm.check(smooth_pair(), WrongShape(), TASK)
+    assert "has shape (4, 8, 8)" in refusal(report, "generator loss")
+    assert "must be (4,), one value a sample" in refusal(report, "generator loss")
+    assert report.algorithms == {}
+    assert not report.ok
+
+
+class MissingKey(SquaresObjective):
+    """Asks for what the batch does not have."""
+
+    def generator_loss(self, pair, batch):
+        return pair.generator(batch["noise"]).flatten(1).mean(1)
+
+
+def test_a_missing_key_is_named_beside_the_keys_there_are():
+    report = gm.check(smooth_pair(), MissingKey(), TASK)
+    assert refusal(report, "generator loss") == "it cannot be computed: KeyError: 'noise' (the batch has: image, pose)"
+
+
+class ForeignNoise(SquaresObjective):
+    """Noise that the engine cannot seed."""
+
+    rng = np.random.default_rng(0)
+
+    def generator_loss(self, pair, batch):
+        noise = torch.as_tensor(self.rng.normal(size=batch["pose"].shape))
+        return (pair.generator(batch["pose"] + noise) - batch["image"]).square().flatten(1).mean(1)
+
+
+class Mixing(SquaresObjective):
+    """Looks like one value a sample, but each holds the batch's mean."""
+
+    def generator_loss(self, pair, batch):
+        loss = (pair.generator(batch["pose"]) - batch["image"]).square().flatten(1).mean(1)
+        return loss + loss.mean()
+
+
+class Contradicting(SharedForwardObjective):
+    """Two ways to the loss that disagree."""
+
+    def losses(self, pair, batch):
+        both = super().losses(pair, batch)
+        return gm.Losses(2 * both.generator, both.discriminator)
+
+
+class Writing(SquaresObjective):
+    """Normalises the batch in place."""
+
+    def generator_loss(self, pair, batch):
+        batch["image"].mul_(0.5)
+        return super().generator_loss(pair, batch)
+
+
+class Stepping(SquaresObjective):
+    """Clips the critic's weights inside the loss, as the first Wasserstein GAN's recipes do."""
+
+    def discriminator_loss(self, pair, batch):
+        with torch.no_grad():
+            for parameter in pair.discriminator.parameters():
+                parameter.clamp_(-0.01, 0.01)
+        return super().discriminator_loss(pair, batch)
+
+
+@pytest.mark.parametrize(
+    ("objective", "subject", "words"),
+    [
+        (ForeignNoise(), "randomness", "draw noise from torch's global generator"),
+        (Mixing(), "independent samples", "changes when the others leave the batch"),
+        (Contradicting(), "one forward for both", "give different numbers for the generator"),
+        (Writing(), "side effects", "writes into the batch (image)"),
+        (Stepping(), "side effects", "asking for a loss changes weights (discriminator.0.weight)"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, gm.Objective) else None,
+)
+def test_each_fault_is_named(objective, subject, words):
+    assert words in refusal(gm.check(smooth_pair(), objective, TASK), subject)
+
+
+def test_modules_that_maml_cannot_differentiate_are_refused_for_maml_alone():
+    pair = smooth_pair()
+    pair.discriminator[0] = nn.utils.parametrizations.spectral_norm(pair.discriminator[0])
+    report = gm.check(pair, SquaresObjective(), TASK)
+    assert report.algorithms == {"reptile": True, "fomaml": True, "maml": False}
+    assert "spectral normalisation" in refusal(report, "maml")
+
+
+def test_batch_norm_and_scalar_losses_work_with_a_warning():
+    class Scalar(SquaresObjective):
+        def discriminator_loss(self, pair, batch):
+            return super().discriminator_loss(pair, batch).mean()
+
+    pair = smooth_pair()
+    pair.generator[1] = nn.BatchNorm2d(4).double()
+    report = gm.check(pair, Scalar(), gm.Task(TASK.support))
+    assert report.ok
+    assert {subject for subject, verdict in verdicts(report).items() if verdict == "careful"} == {
+        "discriminator loss",
+        "independent samples",
+        "query",
+    }
+
+
+def test_unused_weights_and_a_generator_alone():
+    pair = gm.GANPair(smooth_pair().generator)
+    pair.generator.add_module("idle", nn.Identity())
+    pair.generator.register_parameter("never_used", nn.Parameter(torch.zeros(2, dtype=torch.float64)))
+
+    class Pixels(gm.Objective):
+        def generator_loss(self, pair, batch):
+            return (pair.generator(batch["pose"]) - batch["image"]).square().flatten(1).mean(1)
+
+    report = gm.check(pair, Pixels(), TASK)
+    assert report.ok
+    careful = [finding.text for finding in report.findings if finding.verdict == "careful"]
+    assert careful == ["1 of its weights get no gradient and never move: generator.never_used"]
+
+
+def test_a_discriminator_that_asks_for_no_gradient_is_allowed_to_stand_still():
+    pair = smooth_pair()
+    pair.discriminator.requires_grad_(False)
+    report = gm.check(pair, SquaresObjective(), TASK)
+    assert report.ok, str(report)
+    assert "the discriminator never moves" in next(found.text for found in report.findings if found.verdict == "careful")
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="the pair has no weights"):
+        gm.check(gm.GANPair(nn.Identity()), SquaresObjective(), TASK)
+    with pytest.raises(TypeError, match=r"pair must be a gan_meta\.GANPair, got Conv2d"):
+        gm.check(nn.Conv2d(1, 1, 1), SquaresObjective(), TASK)
+    with pytest.raises(ValueError, match="support is empty"):
+        gm.check(smooth_pair(), SquaresObjective(), gm.Task({"pose": torch.zeros(0, 2, 8, 8)}))
