@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-Clip_ = Annotated[Path, typer.Argument(metavar="CLIP", help="The person: a clip folder made by `metapix prepare`, or a video.")]
+Clip_ = Annotated[
+    Path,
+    typer.Argument(metavar="CLIP", help="The person: a clip folder made by `metapix prepare`, a folder of 1 to 50 pictures, or a video."),
+]
 Driver = Annotated[Path, typer.Argument(metavar="DRIVER", help="The moves: a clip folder or a video.")]
 VideoFile = Annotated[Path, typer.Option("--out", metavar="VIDEO", help="The video to write, ending in .mp4.")]
 Frames = Annotated[int, typer.Option(min=1, max=50, help="K, how many frames of the person are used, evenly spaced.")]
@@ -18,6 +21,12 @@ Steps = Annotated[int, typer.Option(min=0, help="T, how many steps the start ada
 Start = Annotated[Path, typer.Option("--init", metavar="THETA", help="The start: a .safetensors file made by metapix.")]
 Size = Annotated[int, typer.Option(min=32, max=1024, help="Side of the picture in pixels.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
+Crop = Annotated[
+    str, typer.Option(help="Of a driving video: 'follow' its person, who then stays in the middle, or keep its camera 'fixed'.")
+]
+Limbs = Annotated[bool, typer.Option("--limbs", help="Give the moves the person's limb lengths, not the body's size alone.")]
+Mute = Annotated[bool, typer.Option("--mute", help="Leave the driving video's sound out.")]
+Gif = Annotated[Path | None, typer.Option(metavar="FILE", help="Write an animated GIF, too.")]
 SideBySide = Annotated[bool, typer.Option("--side-by-side", help="Show the person's frames and the driver beside the result.")]
 ReferenceKind = Annotated[
     str | None, typer.Option("--reference", help="'none', 'plate' or 'puppet': insist that the start has this reference.")
@@ -35,6 +44,10 @@ def puppet(
     frames: Frames = 5,
     size: Size = 256,
     side_by_side: SideBySide = False,
+    limbs: Limbs = False,
+    crop: Crop = "follow",
+    mute: Mute = False,
+    gif: Gif = None,
     cache: Cache = _CLIPS,
 ) -> None:
     """Move a person's limbs from a few frames to a driver's poses, over the empty room, without any learning."""
@@ -44,7 +57,11 @@ def puppet(
 
     with _progress() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
-        write_retargeted(Performer(shots), _open(driver, size, cache, tick), out, side_by_side=side_by_side, tick=tick("drawing"))
+        moves = _open_driver(driver, size, cache, crop, tick)
+        performer = Performer(shots)
+        write_retargeted(
+            performer, moves, out, side_by_side=side_by_side, limbs=limbs, sound=not mute, gif=gif, tick=tick("drawing")
+        )  # fmt: skip
     typer.echo(f"video: {out}")
 
 
@@ -77,6 +94,10 @@ def retarget(
     driver: Driver,
     out: VideoFile,
     side_by_side: SideBySide = False,
+    limbs: Limbs = False,
+    crop: Crop = "follow",
+    mute: Mute = False,
+    gif: Gif = None,
     device: Device = "cpu",
     cache: Cache = _CLIPS,
 ) -> None:
@@ -89,8 +110,10 @@ def retarget(
     if performer.pair is not None:
         on_device(performer.pair, device)
     with _progress() as tick:
-        moves = _open(driver, performer.shots.size, cache, tick)
-        write_retargeted(performer, moves, out, side_by_side=side_by_side, tick=tick("drawing"))
+        moves = _open_driver(driver, performer.shots.size, cache, crop, tick)
+        write_retargeted(
+            performer, moves, out, side_by_side=side_by_side, limbs=limbs, sound=not mute, gif=gif, tick=tick("drawing")
+        )  # fmt: skip
     typer.echo(f"video: {out}")
 
 
@@ -143,6 +166,12 @@ def _open(path: Path, size: int, cache: Path, bar: Any) -> Any:
     from metapix.production import open_clip
 
     return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None)
+
+
+def _open_driver(path: Path, size: int, cache: Path, crop: str, bar: Any) -> Any:
+    from metapix.production import open_driver
+
+    return open_driver(path, size, cache, crop=crop, progress=bar(f"finding the moves in {path.name}") if path.is_file() else None)
 
 
 def _make_folder(path: Path) -> None:

@@ -36,8 +36,7 @@ def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str
     Raises:
         ValueError: a joint is not a finite number.
     """
-    if not joints.isfinite().all():
-        raise ValueError(f"clip {name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
+    check_joints(name, joints)
     side = {"width": size, "height": size}
     return {
         "info": {"description": name},
@@ -45,6 +44,16 @@ def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str
         "annotations": [_annotation(i + 1, joints[i], None if areas is None else areas[i]) for i in range(len(joints))],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": [list(bone) for bone in _SKELETON]}],
     }
+
+
+def check_joints(name: str, joints: Tensor) -> None:
+    """Refuse joints that JSON cannot hold.
+
+    Raises:
+        ValueError: a joint is not a finite number.
+    """
+    if not joints.isfinite().all():
+        raise ValueError(f"clip {name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
 
 
 def joints_of(document: Any) -> Tensor:

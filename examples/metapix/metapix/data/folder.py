@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from metapix.data.clip import Clip
-from metapix.data.coco import coco_document, joints_of
+from metapix.data.coco import check_joints, coco_document, joints_of
 from metapix.data.contact_sheet import ContactSheet
 from metapix.errors import InputError
 
@@ -101,6 +101,7 @@ def write_pictures(
         InputError: the folder exists and is not a clip folder, or its parent does not exist.
     """
     folder = Path(folder)
+    check_joints(head.name, head.joints)
     _check_replaceable(folder)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -133,6 +134,11 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
         raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"The clip folder {folder} is damaged ({error}): prepare it again.") from error
+
+
+def is_clip_folder(folder: Path) -> bool:
+    """Whether a folder has a manifest; what it says is not looked at."""
+    return (Path(folder) / _MANIFEST).is_file()
 
 
 def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bool:

@@ -82,9 +82,7 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
         raise InputError(f"{file} cannot be read as a picture ({error})") from error
 
 
-def _cut_out(
-    picture: NDArray[np.uint8], person: Detection, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+def _cut_out(picture: NDArray[np.uint8], person: Detection, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
     """Frame, mask and joints of one picture."""
     assert person.mask is not None
     mask = keep_person(person.mask, person.joints)

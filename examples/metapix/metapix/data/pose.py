@@ -150,14 +150,15 @@ def smooth_joints(joints: Tensor, fps: float) -> Tensor:
     Returns:
         (N, 18, 3) of the same type.
     """
-    filled = _fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
+    filled = fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
     weight = filled[..., 2] * (filled[..., 2] >= MIN_CONFIDENCE)
     smooth = _local_parabola(filled[..., :2], weight, reach=max(1, round(SMOOTHING_SECONDS * fps)))
     filled[..., :2] = torch.where((weight > 0)[..., None], smooth, filled[..., :2])
     return filled.to(joints.dtype)
 
 
-def _fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
+def fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
+    """The track (N, 18, 3) with gaps of up to so many frames filled, joint by joint, as :func:`smooth_joints` says."""
     filled = joints.clone()
     for j in range(joints.shape[1]):
         seen = torch.nonzero(joints[:, j, 2] >= MIN_CONFIDENCE).flatten().tolist()

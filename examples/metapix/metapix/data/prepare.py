@@ -21,7 +21,7 @@ from metapix.data.look import look_at
 from metapix.data.main_person import MainPersonEstimator
 from metapix.data.pose import PoseEstimator
 from metapix.data.shots import can_find_shots
-from metapix.data.track import Progress, Track, tracks_of
+from metapix.data.track import Progress, Track, report_kept, tracks_of
 from metapix.data.video import read_video
 from metapix.errors import InputError
 
@@ -117,6 +117,7 @@ def prepare_video(
             journal.close()
             raise
     kept = [tracks[0], *(track for track in tracks[1:] if all_shots and len(track.indices) >= _SHORTEST_SHOT_SECONDS * track.fps)]
+    report_kept(found, kept, all_shots=all_shots)
     folders = [out if number == 1 else _shot_folder(out, number) for number in range(1, len(kept) + 1)]
     # The first comes last, since it is the one that says that all are there.
     for number, (track, folder) in reversed(list(enumerate(zip(kept, folders, strict=True), 1))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from metapix.data.pose import PoseEstimator, smooth_joints
 from metapix.data.sides import untangle_sides
 from metapix.errors import InputError
 
-__all__ = ["Progress", "Track", "estimate_track", "keep_person", "longest_stretch", "tracks_of"]
+__all__ = ["Progress", "Track", "estimate_track", "keep_person", "longest_stretch", "report_kept", "tracks_of"]
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ def estimate_track(
         InputError: the video cannot be read, or fewer than two of its frames show a person.
     """
     look = look_at(video, estimator, max_frames=max_frames, every=every, progress=progress, journal=journal)
-    return max(tracks_of(look), key=lambda track: len(track.indices))
+    tracks = tracks_of(look)
+    report_kept(look, tracks, all_shots=False)
+    return max(tracks, key=lambda track: len(track.indices))
 
 
 def tracks_of(look: Look) -> list[Track]:
@@ -93,14 +96,16 @@ def tracks_of(look: Look) -> list[Track]:
     kept = [slice(start, end) for start, end in _stretches(found.joints, steps, look.fps, look.shot_starts) if end - start >= 2]
     if not kept:
         raise InputError(f"The person found in {look.video} changes from frame to frame: one person should be in view, and in front.")
-    longest = max(part.stop - part.start for part in kept)
-    if longest < seen:
-        shots = len(look.cuts) + 1
-        log.warning(
-            "%s: kept %d of %d frames (no person found, or another person%s, in the rest).",
-            look.video, longest, seen, f", or another of {shots} shots" if shots > 1 else "",
-        )  # fmt: skip
     return [_steadied(look, steps, part) for part in kept]
+
+
+def report_kept(look: Look, tracks: Sequence[Track], *, all_shots: bool) -> None:
+    """Say how many of a video's frames go into the clip, or the clips, where not all of them do."""
+    lengths = [len(track.indices) for track in tracks]
+    kept, seen, shots = (sum if all_shots else max)(lengths), len(look.times), len(look.cuts) + 1
+    if kept < seen:
+        others = f", or another of {shots} shots" if shots > 1 and not all_shots else ""
+        log.warning("%s: kept %d of %d frames (no person found, or another person%s, in the rest).", look.video, kept, seen, others)
 
 
 def _time_steps(look: Look) -> NDArray[np.int64]:
