@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,78 +28,37 @@ from metapix.skeleton import N_JOINTS
 _EVEN = 0.25  # of a frame: how far times may be off an even rate
 
 
-class Driver(Protocol):
+@dataclass(frozen=True, eq=False)
+class Driver:
     """Moves, and the pictures they come from.
 
     Attributes:
         joints: (N, 18, 3) in pixels of square pictures of the size that the driver was opened with; confidence 0 where unseen.
         fps: frames per second, on average.
-        times: (N,) when each frame is shown, in seconds; ``None`` at an even rate.
         boxes: (N, 3) where the pictures lie in the camera's, or ``None``.
+        pictures: called for the N pictures (3, S, S) uint8, one after the other.
+        times: (N,) when each frame is shown, in seconds; ``None`` at an even rate.
         sound: the file whose sound belongs to the moves, or ``None``.
     """
 
     joints: Tensor
     fps: float
-    times: NDArray[np.float64] | None
     boxes: Tensor | None
-    sound: Path | None
-
-    def pictures(self) -> Iterator[Tensor]:
-        """The N pictures (3, S, S) uint8."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClipDriver:
-    """A clip as a driver; silent, and of an even rate."""
-
-    clip: Clip
+    pictures: Callable[[], Iterator[Tensor]]
     times: NDArray[np.float64] | None = None
     sound: Path | None = None
 
-    @property
-    def joints(self) -> Tensor:
-        """The clip's."""
-        return self.clip.joints
 
-    @property
-    def fps(self) -> float:
-        """The clip's."""
-        return self.clip.fps
-
-    @property
-    def boxes(self) -> Tensor | None:
-        """The clip's."""
-        return self.clip.boxes
-
-    def pictures(self) -> Iterator[Tensor]:
-        """The clip's frames."""
-        return iter(self.clip.frames)
+def clip_driver(clip: Clip) -> Driver:
+    """A clip as a driver; silent, and of an even rate."""
+    return Driver(clip.joints, clip.fps, clip.boxes, lambda: iter(clip.frames))
 
 
-@dataclass(frozen=True, eq=False)
-class VideoDriver:
-    """A video as a driver, with all its frames, also those without a person; the pictures are decoded again when asked for."""
+def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follow", progress: Progress | None = None) -> Driver:
+    """Find the moves in a video: all its frames, also those without a person.
 
-    video: Path
-    size: int
-    joints: Tensor
-    fps: float
-    times: NDArray[np.float64] | None
-    boxes: Tensor
-    sound: Path | None
-
-    def pictures(self) -> Iterator[Tensor]:
-        """The frames, cut out around the person."""
-        for frame, box in zip(prefetch(read_video(self.video)), self.boxes.numpy(), strict=False):
-            picture = crop_picture(frame.image, box, self.size, pad="edge")
-            yield torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-
-
-def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follow", progress: Progress | None = None) -> VideoDriver:
-    """Find the moves in a video; memory holds joints only, whatever its length.
-
-    Gaps of up to a third of a second are filled; in longer ones all joints have confidence 0.
+    Memory holds joints only, whatever the length; the pictures are decoded again when they are asked for. Gaps of up to a third
+    of a second are filled; in longer ones all joints have confidence 0.
 
     Args:
         size: side of the pictures in pixels.
@@ -117,7 +76,13 @@ def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follo
     joints = np.concatenate([camera_to_crop(camera[..., :2], boxes, size), camera[..., 2:]], axis=-1)
     times = look.times - look.times[0]
     uneven = np.abs(times - np.arange(len(times)) / look.fps).max() > _EVEN / look.fps
-    return VideoDriver(video, size, torch.from_numpy(joints), look.fps, times if uneven else None, torch.from_numpy(boxes), video)
+
+    def pictures() -> Iterator[Tensor]:
+        for frame, box in zip(prefetch(read_video(video)), boxes, strict=False):
+            picture = crop_picture(frame.image, box, size, pad="edge")
+            yield torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+    return Driver(torch.from_numpy(joints), look.fps, torch.from_numpy(boxes), pictures, times if uneven else None, video)
 
 
 def _timeline(look: Look) -> NDArray[np.float32]:
@@ -126,7 +91,7 @@ def _timeline(look: Look) -> NDArray[np.float32]:
     for track in tracks_of(look):
         joints[track.indices] = track.joints
     edges = [0, *look.cuts, len(joints)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         joints[start:end] = fill_gaps(torch.from_numpy(joints[start:end]), int(MAX_GAP_SECONDS * look.fps)).numpy()
     return joints
 

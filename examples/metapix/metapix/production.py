@@ -17,7 +17,7 @@ from metapix.data.pictures import clip_of_pictures, find_pictures
 from metapix.data.prefetch import prefetch
 from metapix.data.prepare import prepare_video
 from metapix.data.video_writer import VideoWriter
-from metapix.driver import ClipDriver, Driver, open_video_driver
+from metapix.driver import Driver, clip_driver, open_video_driver
 from metapix.errors import InputError
 from metapix.limb_lengths import match_limbs
 from metapix.performer import Performer
@@ -56,7 +56,7 @@ def open_driver(path: Path, size: int, cache: Path, *, crop: str = "follow", pro
     """
     if path.is_file():
         return open_video_driver(path, size, _cache(cache), crop=crop, progress=progress)
-    return ClipDriver(open_clip(path, size, cache, progress))
+    return clip_driver(open_clip(path, size, cache, progress))
 
 
 def write_retargeted(
@@ -86,20 +86,19 @@ def write_retargeted(
         InputError: when the video cannot be written; nothing is left behind then.
     """
     shots = performer.shots
-    if isinstance(driver, Clip):
-        driver = ClipDriver(driver.resized(shots.size))
-    poses = align_poses(driver.joints, shots.joints) if align else driver.joints
+    moves = clip_driver(driver.resized(shots.size)) if isinstance(driver, Clip) else driver
+    poses = align_poses(moves.joints, shots.joints) if align else moves.joints
     if limbs:
         poses = match_limbs(poses, shots.joints)
-    moving = driver.pictures() if side_by_side else itertools.repeat(None)
+    moving = moves.pictures() if side_by_side else itertools.repeat(None)
     with contextlib.ExitStack() as stack:
-        video = stack.enter_context(VideoWriter(out, driver.fps, sound=driver.sound if sound else None))
-        animation = None if gif is None else stack.enter_context(GifWriter(gif, driver.fps))
-        drawn = _one_by_one(prefetch(performer.perform(poses, None if align else driver.boxes), depth=2))
-        for number, (image, moves) in enumerate(zip(drawn, moving, strict=False)):
+        video = stack.enter_context(VideoWriter(out, moves.fps, sound=moves.sound if sound else None))
+        animation = None if gif is None else stack.enter_context(GifWriter(gif, moves.fps))
+        drawn = _one_by_one(prefetch(performer.perform(poses, None if align else moves.boxes), depth=2))
+        for number, (image, seen) in enumerate(zip(drawn, moving, strict=False)):
             shot = shots.frames[number * len(shots) // len(poses)]
-            picture = image if moves is None else torch.cat([shot, moves, image], dim=-1)
-            video.write(picture, None if driver.times is None else float(driver.times[number]))
+            picture = image if seen is None else torch.cat([shot, seen, image], dim=-1)
+            video.write(picture, None if moves.times is None else float(moves.times[number]))
             if animation is not None:
                 animation.write(picture.permute(1, 2, 0).numpy())
             if tick is not None:

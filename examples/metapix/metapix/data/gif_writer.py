@@ -11,6 +11,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.filter import Graph
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class GifWriter:
 def _palette_graph(width: int, height: int, rate: Fraction) -> Graph:
     """Frames in; the same frames in 256 colours of their own out."""
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=1 / rate)
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
     scale = graph.add("scale", f"w=min(iw\\,{_MOST_WIDTH}):h=-1")
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.audio.resampler import AudioResampler
@@ -13,6 +14,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 log = logging.getLogger(__name__)
+
+SoundPacket: TypeAlias = "Packet[AudioStream]"
 
 _AS_IT_IS = ("aac", "mp3")  # what MP4 holds and browsers play; anything else is encoded anew as AAC
 _KBITS = 160
@@ -29,9 +32,9 @@ class SoundTrack:
     def __init__(self, source: Path, container: OutputContainer) -> None:
         self._source: InputContainer = av.open(str(source.resolve()), options={"protocol_whitelist": "file"})
         self._container = container
-        self._waiting: Packet | None = None
+        self._waiting: SoundPacket | None = None
         streams = self._source.streams.audio
-        self._packets: Iterator[Packet] = self._begin(streams[0]) if streams else iter(())
+        self._packets: Iterator[SoundPacket] = self._begin(streams[0]) if streams else iter(())
 
     def write_until(self, seconds: float) -> None:
         """Add the sound up to this time of the video."""
@@ -47,7 +50,7 @@ class SoundTrack:
         """Close the file that the sound comes from."""
         self._source.close()
 
-    def _begin(self, stream: AudioStream) -> Iterator[Packet]:
+    def _begin(self, stream: AudioStream) -> Iterator[SoundPacket]:
         if stream.codec_context.name in _AS_IT_IS:
             return self._copied(stream, self._container.add_stream_from_template(stream))
         rate = stream.codec_context.sample_rate or 48000
@@ -55,7 +58,7 @@ class SoundTrack:
         target.bit_rate, target.layout = _KBITS * 1000, "stereo" if stream.codec_context.channels > 1 else "mono"
         return self._encoded(stream, target)
 
-    def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet]:
+    def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[SoundPacket]:
         try:
             for packet in self._source.demux(stream):
                 if packet.dts is not None and packet.size:
@@ -64,7 +67,7 @@ class SoundTrack:
         except av.FFmpegError as error:
             log.warning("%s: its sound ends early (%s).", self._source.name, error.strerror)
 
-    def _encoded(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet]:
+    def _encoded(self, stream: AudioStream, target: AudioStream) -> Iterator[SoundPacket]:
         resampler = AudioResampler("fltp", target.layout, target.rate)
         try:
             for frame in self._source.decode(stream):
@@ -77,5 +80,5 @@ class SoundTrack:
         yield from target.encode(None)
 
 
-def _time_of(packet: Packet) -> float:
+def _time_of(packet: SoundPacket) -> float:
     return float((packet.pts or 0) * packet.time_base)
