@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from metapix.errors import InputError
 from metapix.people_commands import COMMANDS
 from metapix.prepare_commands import prepare
+from metapix.training_commands import meta_train, pretrain
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -47,6 +48,8 @@ def demo(
 
 
 app.command()(prepare)
+app.command()(pretrain)
+app.command("meta-train")(meta_train)
 
 
 @app.command()

@@ -55,7 +55,7 @@ def puppet(
     from metapix.production import write_retargeted
     from metapix.tasks import evenly_spaced
 
-    with _progress() as tick:
+    with progress_bars() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
         moves = _open_driver(driver, size, cache, crop, tick)
         performer = Performer(shots)
@@ -83,7 +83,7 @@ def personalize(
     from metapix.tasks import evenly_spaced
 
     start, recipe = start_with_recipe(init, reference, device)
-    with _progress() as tick:
+    with progress_bars() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
         taken = personalize_to(start, recipe, shots, steps, out, choose=choose, seed=seed, tick=tick("adapting"))
     typer.echo(f"model: {out} ({frames} frames, {taken} steps)")
@@ -109,7 +109,7 @@ def retarget(
     performer = load_performer(model)
     if performer.pair is not None:
         on_device(performer.pair, device)
-    with _progress() as tick:
+    with progress_bars() as tick:
         moves = _open_driver(driver, performer.shots.size, cache, crop, tick)
         write_retargeted(
             performer, moves, out, side_by_side=side_by_side, limbs=limbs, sound=not mute, gif=gif, tick=tick("drawing")
@@ -134,8 +134,8 @@ def evaluate(
     from metapix.report import build_report
 
     start, recipe = start_with_recipe(init, reference, device)
-    _make_folder(out)
-    with _progress() as tick:
+    make_folder(out)
+    with progress_bars() as tick:
         people = [_open(clip, recipe.size, cache, tick) for clip in clips]
         results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, init, seed=seed, tick=tick("scoring"))
     write_text(out / "results.json", json.dumps(results, indent=1))
@@ -149,7 +149,7 @@ COMMANDS = (puppet, personalize, retarget, evaluate)
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def progress_bars() -> Iterator[Any]:
     """Bars by name: the block gets a function from a name to a callback ``(done, total)``."""
     from rich.progress import Progress
 
@@ -174,7 +174,12 @@ def _open_driver(path: Path, size: int, cache: Path, crop: str, bar: Any) -> Any
     return open_driver(path, size, cache, crop=crop, progress=bar(f"finding the moves in {path.name}") if path.is_file() else None)
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """A folder to write into, made with its parents where it is not there.
+
+    Raises:
+        InputError: when it cannot be made.
+    """
     from metapix.errors import InputError
 
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metapix.data.folder import read_clip, write_clip
+from metapix.data.folder import count_frames, write_clip
 from metapix.data.pictures import clip_of_pictures
 from metapix.data.pose_files import PosesFromFiles
 from metapix.data.prepare import prepare_video
@@ -69,7 +69,7 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
             estimator=None if job.poses is None else PosesFromFiles(job.poses, job.every),
             progress=tick,
         )
-    return Prepared(tuple((str(folder), _count_frames(folder)) for folder in folders))
+    return Prepared(tuple((str(folder), count_frames(folder)) for folder in folders))
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> list[Prepared]:
@@ -110,15 +110,3 @@ def _expected_frames(job: Job) -> int:
         return 1
     frames = probe(job.source).frames or 1
     return min(-(-frames // job.every), job.max_frames or frames)
-
-
-def _count_frames(folder: Path) -> int:
-    """A clip folder's number of frames, without reading them."""
-    counts: list[int] = []
-
-    def note(count: int) -> list[int]:
-        counts.append(count)
-        return [0]
-
-    read_clip(folder, note)
-    return counts[0]

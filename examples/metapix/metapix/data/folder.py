@@ -141,6 +141,18 @@ def is_clip_folder(folder: Path) -> bool:
     return (Path(folder) / _MANIFEST).is_file()
 
 
+def count_frames(folder: Path) -> int:
+    """A clip folder's number of frames; reads the manifest only.
+
+    Raises:
+        InputError: not a clip folder.
+    """
+    count = _manifest(Path(folder)).get("frames")
+    if not isinstance(count, int):
+        raise InputError(f"The clip folder {folder} is damaged (its manifest has no number of frames): prepare it again.")
+    return count
+
+
 def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bool:
     """Whether a folder holds a clip of this version from this video with these settings; reads the manifest only."""
     try:
