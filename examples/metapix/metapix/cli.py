@@ -12,7 +12,7 @@ from rich.logging import RichHandler
 
 from metapix.errors import InputError
 from metapix.people_commands import COMMANDS
-from metapix.prepare_commands import prepare
+from metapix.prepare_commands import download, prepare
 from metapix.training_commands import meta_train, pretrain
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ def demo(
 
 
 app.command()(prepare)
+app.command()(download)
 app.command()(pretrain)
 app.command("meta-train")(meta_train)
 

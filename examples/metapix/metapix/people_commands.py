@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,6 +72,7 @@ def personalize(
     frames: Frames = 5,
     steps: Steps = 20,
     choose: Annotated[bool, typer.Option(help="Choose the number of steps, --steps at most, by leaving one frame out in turn.")] = False,
+    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the step with the best score on held-out frames.")] = False,
     reference: ReferenceKind = None,
     size: Size = 256,
     seed: Seed = 0,
@@ -79,14 +80,27 @@ def personalize(
     cache: Cache = _CLIPS,
 ) -> None:
     """Adapt a start to one person from a few frames, and keep it with those frames."""
+    from metapix.held_out import choose_rows
     from metapix.people import personalize_to, start_with_recipe
     from metapix.tasks import evenly_spaced
 
     start, recipe = start_with_recipe(init, reference, device)
     with progress_bars() as tick:
-        shots = evenly_spaced(_open(clip, size, cache, tick), frames)
-        taken = personalize_to(start, recipe, shots, steps, out, choose=choose, seed=seed, tick=tick("adapting"))
-    typer.echo(f"model: {out} ({frames} frames, {taken} steps)")
+        read: list[list[int]] = [[], []]
+
+        def choose_read(count: int) -> list[int]:
+            read[:] = choose_rows(count, frames)
+            return [*read[0], *read[1]]
+
+        person = _open(clip, size, cache, tick, choose_read)
+        learnt, others = len(read[0]), len(read[1])
+        shots = evenly_spaced(person.select(range(learnt)), frames)
+        done = personalize_to(
+            start, recipe, shots, steps, out, choose=choose, keep_best=keep_best, seed=seed, tick=tick("adapting"),
+            held_out=person.select(range(learnt, learnt + others)) if others else None,
+            report=lambda step, score: typer.echo(f"after {step} steps: {score:.2f} dB on frames not learnt from"),
+        )  # fmt: skip
+    typer.echo(f"model: {out} ({frames} frames, {done.steps} steps)")
 
 
 def retarget(
@@ -162,10 +176,10 @@ def progress_bars() -> Iterator[Any]:
         yield bar
 
 
-def _open(path: Path, size: int, cache: Path, bar: Any) -> Any:
+def _open(path: Path, size: int, cache: Path, bar: Any, choose: Callable[[int], Sequence[int]] = range) -> Any:
     from metapix.production import open_clip
 
-    return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None)
+    return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None, choose)
 
 
 def _open_driver(path: Path, size: int, cache: Path, crop: str, bar: Any) -> Any:

@@ -50,6 +50,31 @@ def prepare(
         raise InputError(f"{len(problems)} of {len(jobs)} could not be prepared: {'; '.join(problems)}")
 
 
+def download(
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="'training' or 'test', the paper's videos, or a .toml file like theirs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the videos; those that are there already stay.")],
+) -> None:
+    """Fetch the paper's videos from YouTube with yt-dlp, if you have it, and say which are gone."""
+    from rich.progress import Progress
+
+    from metapix.data.download import download as fetch_all
+    from metapix.data.download import read_manifest, yt_dlp_fetch
+
+    videos, fetch = read_manifest(manifest), yt_dlp_fetch()
+    with _folder(out), Progress(transient=True) as progress:
+        bar = progress.add_task(manifest, total=len(videos))
+        outcomes = fetch_all(videos, out, fetch, lambda done, total: progress.update(bar, completed=done, total=total))
+    for outcome in outcomes:
+        state = f"gone: {outcome.problem}" if outcome.file is None else f"{outcome.file} sha256 {outcome.sha256}"
+        typer.echo(f"{outcome.video.name} ({outcome.video.youtube}): {state}")
+    there = sum(outcome.file is not None for outcome in outcomes)
+    typer.echo(f"{there} of {len(outcomes)} videos are there")
+    if not there:
+        raise InputError(f"none of the {len(outcomes)} videos could be fetched; the first one: {outcomes[0].problem}")
+
+
 def _run_one(job: Job) -> Prepared:
     from rich.markup import escape
     from rich.progress import Progress
