@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from metapix.choice import choose
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.errors import InputError
-from metapix.personalize import choose_steps, draw, generate, personalize, pose_inputs
+from metapix.personalize import draw, generate, personalize, pose_inputs
 from metapix.pose_input import joint_heatmaps
 from metapix.puppet import Puppet
 from metapix.reference import REFERENCE_CHANNELS, Reference, build_reference_pair, reference_of, shot_samples
@@ -110,23 +111,23 @@ def personalize_pair(pair: gm.GANPair, objective: gm.Objective) -> gm.GANPair:
 
 def test_leaving_one_out_recommends_what_helps_and_nothing_that_hurts() -> None:
     shots = person().select([0, 2, 4, 6])
-    helpful = choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=1e-3, schedule="constant"))
+    helpful = choose(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=1e-3, schedule="constant"))
     assert list(helpful.gains) == [0, 5, 10]
     assert helpful.gains[0] == 0
-    harmful = choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=0.3, schedule="constant"))
+    harmful = choose(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10, lr=0.3, schedule="constant"))
     assert harmful.steps == 0
     assert harmful.gains[10] < 0
     with pytest.raises(ValueError, match='schedule="constant"'):
-        choose_steps(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10))
+        choose(start(), shots, OBJECTIVE, gm.InnerLoop(steps=10))
 
 
 def test_choosing_looks_at_no_other_frame() -> None:
     clip = person()
     inner = gm.InnerLoop(steps=5, lr=1e-3, schedule="constant")
-    one = choose_steps(start(), clip.select([0, 2, 4]), OBJECTIVE, inner)
+    one = choose(start(), clip.select([0, 2, 4]), OBJECTIVE, inner)
     other = Clip(clip.name, clip.frames.clone(), clip.joints, clip.fps, clip.masks)
     other.frames[[1, 3, 5, 6, 7]] = 0
-    assert choose_steps(start(), other.select([0, 2, 4]), OBJECTIVE, inner) == one
+    assert choose(start(), other.select([0, 2, 4]), OBJECTIVE, inner) == one
 
 
 def test_a_start_round_trips_through_its_file(tmp_path) -> None:

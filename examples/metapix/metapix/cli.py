@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from metapix.errors import InputError
 from metapix.people_commands import COMMANDS
 from metapix.prepare_commands import download, prepare
+from metapix.start_command import train_start
 from metapix.training_commands import meta_train, pretrain
 
 app = typer.Typer(
@@ -61,7 +62,7 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, train_start):
     app.command()(command)
 
 

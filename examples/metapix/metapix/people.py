@@ -11,16 +11,16 @@ import torch
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
+from metapix.choice import choose
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
-from metapix.personalize import choose_steps
 from metapix.personalize import personalize as play
 from metapix.pose_labels import check_pose_facts, pose_facts
 from metapix.recipe import Recipe, recipe_of
-from metapix.reference import REFERENCE_CHANNELS, reference_of
+from metapix.reference import REFERENCE_CHANNELS, reference_of, trusted
 
 Tick = Callable[[int, int | None], None]
 
@@ -76,7 +76,7 @@ def personalize_to(
     steps: int,
     out: Path,
     *,
-    choose: bool = False,
+    choosing: bool = False,
     keep_best: bool = False,
     held_out: Clip | None = None,
     seed: int = 0,
@@ -87,7 +87,7 @@ def personalize_to(
 
     Args:
         shots: the K frames at the size of the videos to come.
-        choose: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
+        choosing: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
         keep_best: keep the step whose held-out score is best, rather than the last one.
         held_out: frames of the person that are not learnt from, to be scored on the way.
         report: told each score on the held-out frames.
@@ -97,13 +97,15 @@ def personalize_to(
     """
     if not out.parent.is_dir():
         raise InputError(f"cannot write {out}: there is no folder {out.parent}")
+    if keep_best and choosing:
+        raise InputError("--choose and --keep-best are two ways to find the number of steps; use one of them")
     if keep_best and held_out is None:
         raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
     small, objective = shots.resized(recipe.size), recipe.objective()
     chosen = None
-    if choose:
+    if choosing:
         recipe = dataclasses.replace(recipe, schedule="constant")
-        chosen = choose_steps(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
+        chosen = choose(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
         steps = chosen.steps
     score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report)
 
@@ -118,6 +120,8 @@ def personalize_to(
         adapted, taken = score.best_pair, score.best_steps
     facts: dict[str, Any] = {"size": recipe.size, "steps": taken, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start)}
     if chosen is not None:
+        trusted(adapted, chosen.strength)
+        facts["strength"] = chosen.strength
         facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
     scores = {} if score is None else score.scores
     if scores:

@@ -96,7 +96,7 @@ def personalize(
         learnt, others = len(read[0]), len(read[1])
         shots = evenly_spaced(person.select(range(learnt)), frames)
         done = personalize_to(
-            start, recipe, shots, steps, out, choose=choose, keep_best=keep_best, seed=seed, tick=tick("adapting"),
+            start, recipe, shots, steps, out, choosing=choose, keep_best=keep_best, seed=seed, tick=tick("adapting"),
             held_out=person.select(range(learnt, learnt + others)) if others else None,
             report=lambda step, score: typer.echo(f"after {step} steps: {score:.2f} dB on frames not learnt from"),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from metapix.errors import InputError
 from metapix.personalize import generate
 from metapix.pose_labels import check_pose_facts
 from metapix.puppet import Puppet
-from metapix.reference import Reference, reference_of
+from metapix.reference import Reference, reference_image, reference_of
 
 _AT_ONCE = 16
 
@@ -73,11 +73,7 @@ class Performer:
         drawn = torch.cat(list(generate(self.pair, joints, self.network_size, reference=self._small, boxes=boxes)))
         if self._small is None:
             return drawn
-        channels = self._small.channels(joints, boxes, self.network_size)
-        if self.kind == "plate":
-            return drawn - channels
-        person, alpha, plate = channels[:, :3], (channels[:, 3:4] + 1) / 2, channels[:, 4:]
-        return drawn - (plate + alpha * (person - plate))
+        return drawn - reference_image(self._small.channels(joints, boxes, self.network_size))
 
 
 def save_performer(path: Path, pair: gm.GANPair, shots: Clip, facts: dict[str, object]) -> None:

@@ -1,10 +1,9 @@
-"""Personalise: play the game on K frames of one person, draw that person in new poses, and choose how long to play."""
+"""Personalise: play the game on K frames of one person, and draw that person in new poses."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from torch import Tensor
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import person_discs, to_bytes, to_unit
 from metapix.pose_labels import draw_poses, fit_flip, pose_of
 from metapix.reference import Reference, reference_of, shot_samples
 
@@ -90,78 +88,3 @@ def draw(pair: gm.GANPair, pose: Tensor, batch_size: int = 16) -> Tensor:
     """(N, 3, S, S) on the CPU: what the generator makes of (N, C, S, S) inputs."""
     device = next(pair.parameters()).device
     return torch.cat([pair.generator(pose[first : first + batch_size].to(device)).cpu() for first in range(0, len(pose), batch_size)])
-
-
-@dataclass(frozen=True)
-class StepChoice:
-    """How many steps leaving one frame out recommends.
-
-    Attributes:
-        steps: the number; 0 where no number is better than the start by more than its standard error.
-        gains: {number of steps: mean gain over the start, in dB, on the frames left out}.
-    """
-
-    steps: int
-    gains: Mapping[int, float]
-
-
-def choose_steps(
-    start: gm.GANPair,
-    shots: Clip,
-    objective: gm.Objective,
-    inner: gm.InnerLoop,
-    seed: int = 0,
-    every: int = 5,
-    person_weight: float = 0.0,
-) -> StepChoice:
-    """Find how many steps help this person, by leaving each of the K frames out in turn; never looks beyond the K frames.
-
-    Args:
-        inner: the game; its ``steps`` is the longest one tried, and its schedule must be ``"constant"``, so that the first t
-            steps of a long game are a game of t steps.
-        person_weight: as for :func:`personalize`.
-        every: the numbers tried are 0, ``every``, ``2 * every``, ...
-
-    Raises:
-        ValueError: for another schedule.
-    """
-    if inner.schedule != "constant":
-        raise ValueError(f'choose_steps needs schedule="constant", got {inner.schedule!r}: a cut-short decaying game is another game')
-    kind = reference_of(start)
-    tried = list(range(0, inner.steps + 1, every))
-    if len(shots) < (3 if kind != "none" else 2):
-        return StepChoice(0 if kind != "none" else inner.steps, {})
-    table = []
-    for held in range(len(shots)):
-        others = shots.select([number for number in range(len(shots)) if number != held])
-        frame = shots.select([held])
-        pose = pose_inputs(frame, Reference(kind, others), pose_of(start))
-        scores = {0: _held_out_score(draw(start, pose), frame)}
-
-        def note(
-            step: int,
-            pair: gm.GANPair,
-            _losses: Mapping[str, Tensor],
-            frame: Clip = frame,
-            pose: Tensor = pose,
-            scores: dict[int, float] = scores,
-        ) -> None:
-            if step in tried:
-                scores[step] = _held_out_score(draw(pair, pose), frame)
-
-        personalize(start, others, objective, inner, seed, note, person_weight)
-        table.append([scores[step] - scores[0] for step in tried])
-    gains = torch.tensor(table, dtype=torch.float64)
-    mean, error = gains.mean(dim=0), gains.std(dim=0) / len(table) ** 0.5
-    best = int(mean.argmax())
-    steps = tried[best] if best and bool(mean[best] > error[best]) else 0
-    return StepChoice(steps, dict(zip(tried, mean.tolist(), strict=True)))
-
-
-def _held_out_score(image: Tensor, frame: Clip) -> float:
-    """Mean of PSNR on the picture and on the person, in dB."""
-    generated, real, region = to_unit(to_bytes(image)), to_unit(frame.frames), person_discs(frame.joints, frame.size)
-    whole = gm.metrics.image_metrics(generated, real)["psnr"]
-    if not bool(region.any()):
-        return float(whole)
-    return float((whole + gm.metrics.masked_psnr(generated, real, region)) / 2)

@@ -25,6 +25,7 @@ REFERENCE_CHANNELS = {"none": 0, "plate": 3, "puppet": 7}
 """Channels that a reference adds to the 18 of the pose: the plate's colours, or the puppet's colours, alpha and plate."""
 
 
+_NEIGHBOURS = [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if (x, y) != (0, 0)]
 _REACH = 16
 """How far from the puppet a network may change the picture: this part of the side."""
 
@@ -83,6 +84,9 @@ class ReferenceGenerator(nn.Module):
       within a sixteenth of the picture's side of the puppet and 0 beyond: the empty room is known, so there is nothing to learn there;
     - ``"plate"``: ``image = plate + gate * (colour - plate)``.
 
+    The change is times ``strength``, a buffer: how far a person's few frames say that the network is to be trusted (1 in
+    training; 0 gives the reference itself).
+
     Args:
         reference: ``"plate"`` or ``"puppet"``.
         pose_channels: of the pose, which come first in the input.
@@ -99,25 +103,56 @@ class ReferenceGenerator(nn.Module):
         self.pose_channels = pose_channels
         in_channels = pose_channels + REFERENCE_CHANNELS[reference]
         self.network = GlobalGenerator(
-            in_channels, 4, base_channels=base_channels, n_downsample=n_downsample, n_blocks=n_blocks, upsampling=upsampling
+            in_channels,
+            4 + (len(_NEIGHBOURS) if reference == "puppet" else 0),
+            base_channels=base_channels,
+            n_downsample=n_downsample,
+            n_blocks=n_blocks,
+            upsampling=upsampling,
         )
         last = [module for module in self.network.modules() if isinstance(module, nn.Conv2d)][-1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(cast(nn.Parameter, last.bias))
+        self.register_buffer("strength", torch.ones(()))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, pose_channels + R, H, W), pose first, to (N, 3, H, W); about [-1, 1], not clamped, so that every pixel keeps its gradient."""
         output: Tensor = self.network(inputs)
-        gate, colour = output[:, :1], output[:, 1:]
+        gate, colour, blend = output[:, :1], output[:, 1:4], output[:, 4:]
         reference = inputs[:, self.pose_channels :]
+        base = reference_image(reference)
         if self.reference == "plate":
-            image = reference + gate * (colour - reference)
+            change = gate * (colour - reference)
         else:
-            person, alpha, plate = reference[:, :3], (reference[:, 3:4] + 1) / 2, reference[:, 4:]
+            person, alpha, plate = _puppet_channels(reference)
             reach = alpha.shape[-1] // _REACH
             near = functional.max_pool2d(alpha, 2 * reach + 1, stride=1, padding=reach)
-            image = plate + (alpha + near * gate) * (person - plate) + near * colour
-        return image
+            change = near * (gate * (person - plate) + colour + _mixed_in(base, blend))
+        return base + cast(Tensor, self.strength) * change
+
+
+def reference_image(channels: Tensor) -> Tensor:
+    """(N, 3, S, S): the picture that a reference's (N, R, S, S) channels are of: the plate, or the puppet over the plate."""
+    if channels.shape[1] == REFERENCE_CHANNELS["plate"]:
+        return channels
+    person, alpha, plate = _puppet_channels(channels)
+    return plate + alpha * (person - plate)
+
+
+def _mixed_in(image: Tensor, shares: Tensor) -> Tensor:
+    """What changes in (N, 3, H, W) when each pixel takes (N, 8, H, W) shares of its eight neighbours, and gives up as much of itself."""
+    height, width = image.shape[-2:]
+    padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    change = torch.zeros_like(image)
+    for number, (x, y) in enumerate(_NEIGHBOURS):
+        neighbour = padded[..., 1 + y : 1 + y + height, 1 + x : 1 + x + width]
+        change = change + shares[:, number : number + 1] * (neighbour - image)
+    return change
+
+
+def _puppet_channels(channels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Person (N, 3, S, S), alpha (N, 1, S, S) in [0, 1], plate (N, 3, S, S)."""
+    return channels[:, :3], (channels[:, 3:4] + 1) / 2, channels[:, 4:]
 
 
 @gm.models.register("metapix-reference")
@@ -149,6 +184,13 @@ def build_reference_pair(
 def reference_of(pair: gm.GANPair) -> str:
     """The kind of reference a pair takes: what it was built with, ``"none"`` for the paper's."""
     return str(pair.model_arguments.get("reference", "none"))
+
+
+def trusted(pair: gm.GANPair, strength: float) -> gm.GANPair:
+    """The pair, in place, with this share of its network's change; a pair without a reference stays as it is."""
+    if isinstance(pair.generator, ReferenceGenerator):
+        cast(Tensor, pair.generator.strength).fill_(strength)
+    return pair
 
 
 def shot_samples(shots: Clip, kind: str, *, pairs: bool = True, person_weight: float = 0.0, pose: str = "heatmaps") -> gm.Batch:
