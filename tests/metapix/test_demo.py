@@ -21,7 +21,10 @@ from metapix.demo.stages import load_people
 from metapix.demo.story import claim_folder
 from metapix.demo.table import print_results
 from metapix.errors import InputError
-from metapix.evaluate import evaluate_nearest, evaluate_start
+from metapix.evaluate import evaluate_nearest, evaluate_puppet, evaluate_start
+from metapix.performer import load_performer
+from metapix.puppet import Puppet
+from metapix.tasks import split
 from safetensors.torch import load
 
 import gan_meta as gm
@@ -40,6 +43,7 @@ TINY = DemoSettings(
     meta_iterations=2,
     steps=2,
     real_frames=16,
+    adapt_steps=5,
     video_size=64,
     target="single-cam01",
     driver="single-cam03",
@@ -75,8 +79,9 @@ def test_the_files_are_there_and_nothing_else(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     starts = {f"{name}.safetensors" for name in ("people", "random", "pretrained", "equal-steps", "theta")}
     shown = {"results.json", "report.html", "retarget.mp4", "settings.json", "seconds.json"}
-    assert names == starts | shown | {"pictures", "scores", "clips"}
-    assert {path.stem for path in (run / "scores").iterdir()} >= INITS
+    assert names == starts | shown | {"pictures", "scores", "clips", "models"}
+    assert {path.stem for path in (run / "scores").iterdir()} == {*INITS, "puppet", "shipped-start"}
+    assert {path.name for path in (run / "models").iterdir()} == {"single-cam01.safetensors"}
     assert {path.name for path in (run / "clips").iterdir()} == {"single-cam01", "single-cam03"}
     shown = {name for strip in results_of(run)["strips"] for row in strip["rows"] for name in row}
     assert {f"pictures/{path.name}" for path in (run / "pictures").iterdir()} == shown
@@ -92,21 +97,26 @@ def test_results_have_the_contracted_keys(run: Path) -> None:
     for row in results["rows"]:
         assert {"model", "init", "K", "T", "ssim", "psnr", "mse", "temporal_std", "videos"} <= set(row)
         assert row["K"] == 5
-        assert row["T"] == (2 if row["init"] in STARTS else 0)
+        if row["reference"] == "none":
+            assert row["T"] == (2 if row["init"] in STARTS else 0)
         assert [video["frames"] for video in row["videos"]] == ([3, 3] if row["data"] == "drawn" else [3])
         for score in ("ssim", "psnr", "mse"):
             values = [video[score] for video in row["videos"]]
             assert row[score] == pytest.approx(sum(values) / len(values))
             assert math.isfinite(row[score])
+    on_puppets = [(row["data"], row["init"], row["T"]) for row in results["rows"] if row["reference"] == "puppet"]
+    assert on_puppets == [("real", "nearest-frame", 0), ("real", "puppet", 0), ("real", "pretrain", 0), ("real", "pretrain", 5)]
     assert {stage["name"] for stage in results["stages"]} >= {"draw people", "pretrain", "meta-train (MetaPix)"}
     assert [video["file"] for video in results["videos"]] == ["retarget.mp4"]
     assert "MetaPix is" in results["verdict"]
+    assert "personalising the start that ships on top of the puppet" in results["verdict"]
+    assert "Neither clip was in any training." in results["videos"][0]["caption"]
 
 
 def test_rows_are_what_one_finds_by_hand(run: Path) -> None:
     _, unseen = load_people(TINY, run)
     real = [read_clip(run / "clips" / "single-cam01").resized(32)]
-    rows = {(row["data"], row["init"]): row for row in results_of(run)["rows"]}
+    rows = {(row["data"], row["init"]): row for row in results_of(run)["rows"] if row["reference"] == "none"}
     for data, clips in (("drawn", unseen), ("real", real)):
         for video, known in zip(evaluate_nearest(clips, 5), rows[data, "nearest-frame"]["videos"], strict=True):
             assert video == {name: pytest.approx(value) for name, value in known.items()}
@@ -116,6 +126,21 @@ def test_rows_are_what_one_finds_by_hand(run: Path) -> None:
             for video, known in zip(again, rows[data, init]["videos"], strict=True):
                 assert video["psnr"] == pytest.approx(known["psnr"], abs=0.01)
                 assert video["name"] == known["name"]
+
+
+def test_the_real_person_is_never_worse_than_its_puppet_by_more_than_its_strength_allows(run: Path) -> None:
+    # The model in the folder draws what its row says; at strength 0 that is the puppet itself, to the 8 bits that are scored.
+    rows = {(row["init"], row["T"]): row for row in results_of(run)["rows"] if row["reference"] == "puppet"}
+    personalised, puppet = rows["pretrain", 5]["videos"][0], rows["puppet", 0]["videos"][0]
+    performer = load_performer(run / "models" / "single-cam01.safetensors")
+    assert performer.choice == {"steps": personalised["steps"], "strength": personalised["strength"]}
+    rest = split(read_clip(run / "clips" / "single-cam01"))[1]
+    again = evaluate_puppet([read_clip(run / "clips" / "single-cam01").resized(64)], 5)[0]
+    assert again["psnr"] == pytest.approx(puppet["psnr"])
+    if performer.choice["strength"] == 0:
+        assert personalised["psnr"] == pytest.approx(puppet["psnr"], abs=1e-6)
+        drawn = torch.cat(list(performer.perform(rest.joints, rest.boxes)))
+        torch.testing.assert_close(drawn, Puppet(performer.shots).render(rest.joints, rest.boxes).image, rtol=0, atol=1e-5)
 
 
 def test_people_in_training_are_not_those_in_the_table(run: Path) -> None:
@@ -266,7 +291,9 @@ def test_the_terminal_shows_a_row_for_each_start_and_whole_paths(
     shown = capsys.readouterr().out
     assert f"report: {folder / 'report.html'}\n" in shown
     assert f"{folder / 'retarget.mp4'}\n" in shown
-    assert shown.count("nearest*") == 2
+    assert shown.count("nearest*") == 3
+    assert "pretrained, T=0" in shown
+    assert "pretrained, T=5" in shown
     row = results_of(run)["rows"][0]
     assert f"{row['psnr']:.1f} ±{row['psnr_sd']:.1f}" in shown
     assert "…" not in shown  # nothing is cut off on a narrow terminal

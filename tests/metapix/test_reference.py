@@ -97,6 +97,23 @@ def test_a_mismatched_reference_is_refused_in_words() -> None:
     assert reference_of(gm.GANPair(torch.nn.Conv2d(18, 3, 1))) == "none"
 
 
+def test_shares_move_what_is_there_and_nothing_else() -> None:
+    pair = start()
+    generator = pair.generator
+    # The network's last layer says the same everywhere: "take all of the pixel to the right and nothing of yourself".
+    last = [module for module in generator.network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    right = 4 + 4  # gate, colour, then the neighbours row by row: three above, left, right, three below
+    with torch.no_grad():
+        last.bias[right] = 20.0
+    clip = person()
+    pose = pose_inputs(clip.select([5]), Reference("puppet", clip.select([0, 1, 2, 3])))
+    pose[:, 21] = 1.0  # the person is everywhere, so that all pixels may change
+    pose[:, 18:21] = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    image = draw(pair, pose)
+    torch.testing.assert_close(image[..., :-1], pose[:, 18:21, :, 1:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(image[..., -1], pose[:, 18:21, :, -1], rtol=0, atol=1e-5)  # the border is repeated
+
+
 def test_a_discriminator_sees_the_reference_too() -> None:
     pair = build_reference_pair("plate", **SMALL, discriminator_channels=4, n_layers=1, n_scales=1)
     objective = Pix2PixHDObjective(pixel=1.0)

@@ -11,7 +11,7 @@ from gan_meta.models.limbs import pixel_grid, sample, segment_distance
 from metapix.body import PARENT, PARTS, TORSO, Body
 
 REACH = (1.3, 2.3)  # in radii: a part is whole up to the first and has faded out at the second
-_RIVALRY = 0.3  # in radii: how softly neighbouring parts share the pixels between them
+_RIVALRY = 0.4  # in radii: how softly neighbouring parts share the pixels between them
 _FRONT = 0.4  # radii by which a part in front wins over one behind
 _JOINED = 0.35  # the share of a part next to the joint it shares with its neighbour, where both may have the pixels
 CHANNELS = 6  # red, green, blue (times the next), person here, part here, hidden here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -31,10 +31,14 @@ class Performer:
         shots: the K frames at the size of the pictures to come.
         pair: the personalised pair; ``None`` for the puppet alone.
         network_size: the size that the pair was trained at; default the frames' own.
+        choice: what the personalisation says of itself: ``"steps"`` taken, and the ``"strength"`` of a pair with a reference.
     """
 
-    def __init__(self, shots: Clip, pair: gm.GANPair | None = None, network_size: int | None = None) -> None:
+    def __init__(
+        self, shots: Clip, pair: gm.GANPair | None = None, network_size: int | None = None, choice: Mapping[str, float] | None = None
+    ) -> None:
         self.shots = shots
+        self.choice = dict(choice or {})
         self.pair = pair
         self.network_size = shots.size if network_size is None else network_size
         self.kind = "puppet" if pair is None else reference_of(pair)
@@ -95,7 +99,7 @@ def load_performer(path: Path) -> Performer:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
     check_pose_facts(path, facts.get("pose"))
     shots = Clip(facts["clip"], extra["frames"], extra["joints"], facts["fps"], extra.get("masks"), extra.get("boxes"), facts["kind"])
-    return Performer(shots, pair, int(facts["size"]))
+    return Performer(shots, pair, int(facts["size"]), {name: facts[name] for name in ("steps", "strength") if name in facts})
 
 
 def _enlarged(images: Tensor, size: int) -> Tensor:

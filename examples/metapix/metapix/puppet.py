@@ -19,7 +19,7 @@ from metapix.plate import Plate, background_plate
 from metapix.selection import Choice, choose_sources
 from metapix.skeleton import N_JOINTS
 
-_ORDER = 5.0  # how strictly a part in front covers one behind: the weight of depth 1 over depth 0 is e^5
+_ORDER = 4.0  # how strictly a part in front covers one behind: the weight of depth 1 over depth 0 is e^4
 _AT_ONCE = 32  # frames; bounds the memory of long videos
 _MASK_EDGE = (0.02, 0.98)  # soft masks are steepened a little
 

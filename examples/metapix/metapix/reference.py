@@ -77,12 +77,15 @@ class Reference:
 class ReferenceGenerator(nn.Module):
     """A global generator around a reference: it says how to change it, and changes nothing before it is trained.
 
-    Its network gives a gate and a colour for each pixel, both in [-1, 1] and both zero at the start:
+    Its network gives a few numbers for each pixel, all in [-1, 1] and all zero at the start:
 
-    - ``"puppet"``: ``image = plate + (alpha + near * gate) * (person - plate) + near * colour``: the gate moves the border
-      between what is taken from the warped person and what from the plate, the colour adds what neither has. ``near`` is 1
-      within a sixteenth of the picture's side of the puppet and 0 beyond: the empty room is known, so there is nothing to learn there;
-    - ``"plate"``: ``image = plate + gate * (colour - plate)``.
+    - ``"puppet"``: a gate, a colour, and a share for each of the eight neighbours:
+      ``image = base + near * (gate * (person - plate) + colour + sum of share * (neighbour - base))``, where ``base`` is the
+      puppet over the plate. The gate moves the border between what is taken from the warped person and what from the plate; the
+      shares shift, soften and close seams with colours that are there already, so that they work on people of any colour; the
+      colour adds what is nowhere near. ``near`` is 1 within a sixteenth of the picture's side of the puppet and 0 beyond: the
+      empty room is known;
+    - ``"plate"``: a gate and a colour: ``image = plate + gate * (colour - plate)``.
 
     The change is times ``strength``, a buffer: how far a person's few frames say that the network is to be trusted (1 in
     training; 0 gives the reference itself).

@@ -10,11 +10,11 @@ from torch import Tensor
 from gan_meta.models.limbs import direction
 from metapix.body import HEAD, Body
 
-_SOURCES = 3  # blended at most; averaging all K blurs
+_SOURCES = 4  # blended at most; averaging all K blurs
 _SHARPNESS = 0.15  # a source that costs this much more than another counts e times less
 
 # What one unit of disagreement costs; measured on four people (benchmarks/puppet.py), and flat around these values.
-_ANGLE, _LENGTH, _POSE, _FACING, _HIDDEN = 1.0, 2.0, 1.5, 1.0, 0.7
+_ANGLE, _LENGTH, _POSE, _FACING, _HIDDEN = 2.0, 2.0, 1.5, 1.0, 0.7
 _HEAD_TURN = 4.0
 _UNKNOWN = 100.0
 

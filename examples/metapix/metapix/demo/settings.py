@@ -30,6 +30,7 @@ class DemoSettings:
         lr, discriminator_lr: inner learning rates.
         pretrain_steps: iterations of joint training before meta-training.
         meta_iterations, meta_lr: steps of theta, and eps.
+        adapt_steps: at most so many steps are taken from the start that ships, for a real person.
         target, driver: the packaged clips of the person and of the moves.
         real_frames: frames taken from each real clip.
         scored_clips: packaged clips that appear in the table for real people.
@@ -59,8 +60,9 @@ class DemoSettings:
     pretrain_steps: int = 400
     meta_iterations: int = 60
     meta_lr: float = 1.0
-    target: str = "multi-cam04"
-    driver: str = "single-cam02"
+    adapt_steps: int = 20
+    target: str = "single-cam01"
+    driver: str = "multi-cam04"
     real_frames: int = 100
     scored_clips: tuple[str, ...] = ("single-cam01", "single-cam03")
     video_size: int = 256

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from metapix.data.bundled import bundled_videos
-from metapix.demo import scoring, stages
+from metapix.demo import real_person, scoring, stages
 from metapix.demo.crew import Crew, Stage
 from metapix.demo.settings import DemoSettings
-from metapix.demo.video import retarget_video
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.report import build_report
@@ -36,7 +35,7 @@ def run_demo(settings: DemoSettings, run_dir: Path, workers: int = 2) -> dict[st
     """
     bundled_videos()  # before minutes of training, not after
     claim_folder(run_dir, settings)
-    for name in ("pictures", "scores", "clips"):
+    for name in ("pictures", "scores", "clips", "models"):
         (run_dir / name).mkdir(exist_ok=True)
     seconds_file = run_dir / "seconds.json"
     seconds = read_json(seconds_file, dict) if seconds_file.exists() else {}
@@ -46,16 +45,16 @@ def run_demo(settings: DemoSettings, run_dir: Path, workers: int = 2) -> dict[st
             if missing:
                 seconds.update(crew.run(missing))
                 write_text(seconds_file, json.dumps(seconds, indent=1))
-    rows = scoring.all_rows(run_dir)
+    rows = [*scoring.all_rows(run_dir), *read_json(real_person.scores_file(run_dir), list)]
     results = {
         "settings": settings.as_dict(),
         "rows": rows,
         "stages": [{"name": name, "seconds": value} for name, value in seconds.items()],
         "people": _people(settings),
         "curves": scoring.curves(settings, rows),
-        "strips": scoring.strips(settings, run_dir),
-        "videos": [_describe_video(settings)],
-        "verdict": scoring.verdict(rows),
+        "strips": [real_person.strip(), *scoring.strips(settings, run_dir)],
+        "videos": [real_person.describe_video(settings, run_dir)],
+        "verdict": f"{scoring.verdict(rows)} {real_person.verdict(run_dir)}".strip(),
     }
     write_text(run_dir / "results.json", json.dumps(results, indent=1))
     build_report(run_dir)
@@ -97,6 +96,7 @@ def _groups(settings: DemoSettings, run_dir: Path) -> Iterator[Group]:
     clips = stages.real_clips(settings)
     steps = settings.meta_iterations * settings.steps
     scored = settings.unseen_people + len(settings.scored_clips)
+    people_of_their_own = real_person.personalised_people(settings)
 
     def stage(name: str, run: Any, ticks: int, *extra: Any) -> Stage:
         return Stage(name, run, (settings, run_dir, *extra), ticks)
@@ -120,8 +120,13 @@ def _groups(settings: DemoSettings, run_dir: Path) -> Iterator[Group]:
     yield [
         (stage("score what learns nothing", scoring.score_untrained, 1), [file for init in scoring.UNTRAINED for file in made[init]]),
         *((stage(f"personalise and score {init}", scoring.score_start, scored, init), made[init]) for init in scoring.STARTS),
+        (
+            stage("personalise the shipped start", real_person.personalize_people, len(people_of_their_own)),
+            [real_person.scores_file(run_dir), *(real_person.model_file(run_dir, name) for name in people_of_their_own)],
+        ),
     ]
-    yield [(stage("retarget the real person", retarget_video, settings.real_frames), [run_dir / "retarget.mp4"])]
+    video = [run_dir / "retarget.mp4", *real_person.pictures(run_dir)]
+    yield [(stage("retarget the real person", real_person.retarget_video, settings.real_frames), video)]
 
 
 def _people(settings: DemoSettings) -> list[dict[str, str]]:
@@ -136,13 +141,3 @@ def _people(settings: DemoSettings) -> list[dict[str, str]]:
         {"name": f"{settings.unseen_people} other drawn people", "kind": "drawn", "role": "unseen in training; scored in the table"},
         *({"name": name, "kind": "real", "role": f"unseen in training; {'; '.join(role)}"} for name, role in roles.items()),
     ]
-
-
-def _describe_video(settings: DemoSettings) -> dict[str, str]:
-    return {
-        "title": "A real person, someone else's moves",
-        "file": "retarget.mp4",
-        "caption": f"From left to right: the {settings.shots} frames of the person ({settings.target}) that the network saw. The driving "
-        f"video ({settings.driver}). Then MetaPix after {settings.steps} steps on those frames, drawn at {settings.size} x {settings.size} "
-        "pixels, and the puppet: the same frames' limbs moved to the pose over the empty room, without learning.",
-    }

@@ -25,42 +25,54 @@ def digest(path: Path) -> str:
 def write_card(card: Mapping[str, Any], path: Path) -> None:
     """Write the card as Markdown, for people to read."""
     settings = card["settings"]
-    lines = [
-        f"# {card['file']}",
-        "",
-        f"A Pix2PixHD generator that starts from the {settings['reference']} of a person (see `metapix.reference`) and says what to change in",
-        "it; a start for `metapix personalize`. Made by `metapix train-start`, which makes it again.",
-        "",
-        "## Data and licences",
-        "",
-        f"- {settings['drawn_people']} drawn people, {settings['drawn_frames']} frames of each at {settings['size']} x {settings['size']} pixels, "
-        "drawn by this package (Apache-2.0).",
-        f"- {len(settings['real_clips'])} real clips, {', '.join(settings['real_clips'])}, of the package pose2sim 0.10.49 (BSD-3-Clause), whose main "
-        "person is a woman in a white shirt; a man crosses their background. The clips are not in this package.",
-        f"- {card['samples']} samples in all. The weights are under this package's licence, Apache-2.0.",
-        "",
-        "## Training",
-        "",
-        f"{settings['steps']} steps of Adam at {settings['lr']:g}, batch 8, mean absolute difference of pixels, {1 + settings['person_weight']:g} "
-        f"times as much near the skeleton; {card['minutes']} minutes, data included, on the machine that made it.",
-        "",
-        "## Scores",
-        "",
-        "K = 5 frames, before any personalisation, on the last 15% of each clip, at the network's size:",
-        "",
-        "| on | what | SSIM | PSNR (dB) | person PSNR (dB) |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {_TITLES[row['data']]} ({len(row['videos'])}) | {'the puppet, no learning' if row['init'] == 'puppet' else 'this start'} "
-            f"| {row['ssim']:.3f} | {row['psnr']:.2f} | {row['person_psnr']:.2f} |"
-            for row in card["rows"]
-        ),
-        "",
-        "## Limits",
-        "",
-        "It was trained on few real people, all in one laboratory. Ask the people in your pictures first; what it makes is synthetic.",
-        "",
-        f"SHA-256: `{card['sha256']}`",
-        "",
-    ]
-    write_text(path, "\n".join(lines))
+    facts = {**settings, **card, "license": _LICENCE, "weighted": 1 + settings["person_weight"], "real": _real_data(settings)}
+    write_text(path, _CARD.format(**facts, scores="\n".join(_score_line(row) for row in card["rows"])))
+
+
+_LICENCE = "Apache-2.0"
+_CARD = """# {file}
+
+A Pix2PixHD generator that starts from the {reference} of a person (see `metapix.reference`) and says what to change in it: a start
+for `metapix personalize`. Made by `metapix train-start`, which makes it again.
+
+## Data and licences
+
+- {drawn_people} drawn people, {drawn_frames} frames of each at {size} x {size} pixels, drawn by this package ({license}).
+- {real}
+- {samples} samples in all, each in colours of its own. The weights are under this package's licence, {license}.
+
+## Training
+
+{steps} steps of Adam at {lr:g}, batch 8, on the mean absolute difference of pixels, {weighted:g} times as much near the skeleton.
+{minutes} minutes, the making of the data included, on the machine that made it.
+
+## Scores
+
+K = 5 frames, before any personalisation, on the last 15% of each clip, at {size} x {size}:
+
+| on | what | SSIM | PSNR (dB) | person PSNR (dB) |
+|---|---|---|---|---|
+{scores}
+
+## Limits
+
+It was trained on few real people, all in one laboratory. Ask the people in your pictures first; what it makes is synthetic.
+
+SHA-256: `{sha256}`
+"""
+
+
+def _real_data(settings: Mapping[str, Any]) -> str:
+    clips = settings["real_clips"]
+    if not clips:
+        return "No real people."
+    return (
+        f"The real clips {', '.join(clips)} of the package pose2sim 0.10.49 (BSD-3-Clause; not in this package). In the multi clips the "
+        "person learned from is a woman in a white shirt, and a man, who is the person of the single clips, crosses the background."
+    )
+
+
+def _score_line(row: Mapping[str, Any]) -> str:
+    what = "the puppet, no learning" if row["init"] == "puppet" else "this start"
+    on = f"{_TITLES[row['data']]} ({len(row['videos'])})"
+    return f"| {on} | {what} | {row['ssim']:.3f} | {row['psnr']:.2f} | {row['person_psnr']:.2f} |"

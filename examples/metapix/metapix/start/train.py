@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import gan_meta as gm
@@ -37,6 +38,7 @@ def train_start(settings: StartSettings, run_dir: Path, out: Path, progress: Pro
     def note(done: int, steps: int, _losses: Mapping[str, Tensor]) -> None:
         progress("train", done, steps)
 
+    torch.manual_seed(settings.seed)
     pair = gm.pretrain(
         settings.build_pair(),
         settings.recipe.objective(),
@@ -51,7 +53,14 @@ def train_start(settings: StartSettings, run_dir: Path, out: Path, progress: Pro
     rows = score(pair, settings, run_dir, progress)
     facts = {"start": "pretrain", "recipe": settings.recipe.as_dict(), "settings": settings.as_dict()}
     gm.save_pair(pair, out, facts)
-    card = {"file": out.name, "sha256": digest(out), "samples": len(samples), "minutes": minutes, "settings": settings.as_dict(), "rows": rows}
+    card = {
+        "file": out.name,
+        "sha256": digest(out),
+        "samples": len(samples),
+        "minutes": minutes,
+        "settings": settings.as_dict(),
+        "rows": rows,
+    }
     write_text(card_path(out), json.dumps(card, indent=1))
     write_card(card, out.with_suffix(".md"))
     return card
