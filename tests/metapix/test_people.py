@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metapix(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "metapix", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "metapix", *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
 def test_puppet_writes_a_video_of_the_drivers_length(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.personalize import draw, personalize, pose_inputs
 from metapix.pose_input import person_discs, to_bytes, to_unit
+from metapix.pose_labels import pose_of
 from metapix.reference import Reference, reference_image, reference_of
 from metapix.skeleton import N_JOINTS
 
@@ -87,7 +88,7 @@ class _HeldOut:
 
     def __init__(self, start: gm.GANPair, frames: Clip, others: Clip, tried: list[int], strengths: tuple[float, ...]) -> None:
         self.frames, self.tried, self.strengths = frames, tried, strengths
-        self.pose = pose_inputs(frames, Reference(reference_of(start), others))
+        self.pose = pose_inputs(frames, Reference(reference_of(start), others), pose_of(start))
         reference = self.pose[:, N_JOINTS:]
         self.floor = reference_image(reference) if reference.shape[1] else draw(start, self.pose)
         self.scores = {0: self._scores(start)}

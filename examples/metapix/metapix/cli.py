@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,7 +12,9 @@ from rich.logging import RichHandler
 
 from metapix.errors import InputError
 from metapix.people_commands import COMMANDS
+from metapix.prepare_commands import download, prepare
 from metapix.start_command import train_start
+from metapix.training_commands import meta_train, pretrain
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -48,36 +48,10 @@ def demo(
     print_results(run_demo(DemoSettings(seed=seed), out, workers), out)
 
 
-@app.command()
-def prepare(
-    videos: Annotated[list[Path], typer.Argument(help="Videos of one person each.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder in which each video gets a clip folder of its name.")],
-    size: Annotated[int, typer.Option(min=8, help="Side of the frames in pixels.")] = 256,
-    crop: Annotated[str, typer.Option(help="'follow': the square moves with the person; 'fixed': one square for all frames.")] = "follow",
-    every: Annotated[int, typer.Option(min=1, help="Use every so many frames.")] = 1,
-    max_frames: Annotated[int | None, typer.Option(min=2, help="Look at no more frames than this.")] = None,
-) -> None:
-    """Find the person in each video and cut out square frames with poses and masks."""
-    _check_videos(videos)
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    from metapix.data.prepare import prepare_clip
-
-    with _folder(out), Progress() as progress:
-        for video in videos:
-            bar = progress.add_task(escape(video.name), total=None)
-            clip = prepare_clip(
-                video,
-                out / video.stem,
-                size=size,
-                crop=crop,
-                every=every,
-                max_frames=max_frames,
-                progress=lambda done, total, bar=bar: progress.update(bar, completed=done, total=total),  # type: ignore[misc]
-            )
-            done = f"{out / video.stem}: {len(clip)} frames of {size} x {size} pixels"
-            progress.console.print(done, markup=False, soft_wrap=True)
+app.command()(prepare)
+app.command()(download)
+app.command()(pretrain)
+app.command("meta-train")(meta_train)
 
 
 @app.command()
@@ -90,32 +64,6 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
 
 for command in (*COMMANDS, train_start):
     app.command()(command)
-
-
-def _check_videos(videos: list[Path]) -> None:
-    """Before minutes of work on the first, see that all are there and that none would overwrite another's clip."""
-    clips: dict[str, Path] = {}
-    for video in videos:
-        if not video.is_file():
-            raise InputError(f"there is no video file {video}")
-        if video.stem in clips:
-            raise InputError(f"{clips[video.stem]} and {video} would both become the clip {video.stem!r}; prepare them into two folders")
-        clips[video.stem] = video
-
-
-@contextlib.contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """A folder to write into; one that was not there before goes again when nothing came into it."""
-    new = not path.exists()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one with --out") from error
-    try:
-        yield
-    finally:
-        if new and not any(path.iterdir()):
-            path.rmdir()
 
 
 def _errors_of_gan_meta() -> tuple[type[Exception], ...]:

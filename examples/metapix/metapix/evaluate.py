@@ -13,6 +13,7 @@ import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.personalize import draw, personalize, pose_inputs
 from metapix.pose_input import person_discs, to_bytes, to_unit
+from metapix.pose_labels import pose_of
 from metapix.puppet import Puppet
 from metapix.reference import Reference, reference_of
 from metapix.tasks import evenly_spaced, nearest_frames, split
@@ -83,7 +84,7 @@ def evaluate_start(
     for clip in clips:
         first, rest = split(clip)
         chosen = evenly_spaced(first, shots)
-        pose = pose_inputs(rest, Reference(reference_of(start), chosen))
+        pose = pose_inputs(rest, Reference(reference_of(start), chosen), pose_of(start))
         by_step = {0: _mean_psnr(draw(start, pose), rest)} if 0 in curve else {}
 
         def take(

@@ -15,8 +15,10 @@ from metapix.choice import choose
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import personalize as play
+from metapix.pose_labels import check_pose_facts, pose_facts
 from metapix.recipe import Recipe, recipe_of
 from metapix.reference import REFERENCE_CHANNELS, reference_of, trusted
 
@@ -31,11 +33,12 @@ def start_with_recipe(path: Path, reference: str | None, device: str = "cpu") ->
 
     Raises:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
-        InputError: when it has no recipe, another reference than the one insisted on, or the device is not there.
+        InputError: when it has no recipe, another skeleton, another reference than the one insisted on, or the device is not there.
     """
     if reference is not None and reference not in REFERENCE_CHANNELS:
         raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
     recipe, start = recipe_of(path), gm.load_pair(path)
+    check_pose_facts(path, pair_facts(path)["facts"].get("pose"))
     if reference is not None and reference != reference_of(start):
         raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")
     return on_device(start, device), recipe
@@ -53,6 +56,19 @@ def on_device(pair: gm.GANPair, device: str) -> gm.GANPair:
         raise InputError(f"cannot work on the device {device!r}: {str(error).splitlines()[0]}") from error
 
 
+@dataclasses.dataclass(frozen=True)
+class Personalized:
+    """What a personalisation came to.
+
+    Attributes:
+        steps: the steps taken.
+        held_out_psnr: {steps: mean PSNR on the held-out frames}; empty without such frames.
+    """
+
+    steps: int
+    held_out_psnr: dict[int, float]
+
+
 def personalize_to(
     start: gm.GANPair,
     recipe: Recipe,
@@ -61,39 +77,57 @@ def personalize_to(
     out: Path,
     *,
     choosing: bool = False,
+    keep_best: bool = False,
+    held_out: Clip | None = None,
     seed: int = 0,
     tick: Tick | None = None,
-) -> int:
-    """Adapt a start to a person and save it with the K frames; returns the number of steps taken.
+    report: Report | None = None,
+) -> Personalized:
+    """Adapt a start to a person and save it with the K frames.
 
     Args:
         shots: the K frames at the size of the videos to come.
         choosing: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
+        keep_best: keep the step whose held-out score is best, rather than the last one.
+        held_out: frames of the person that are not learnt from, to be scored on the way.
+        report: told each score on the held-out frames.
 
     Raises:
-        InputError: when the file cannot be written.
+        InputError: when the file cannot be written, or the best step is to be kept and no frame is held out.
     """
     if not out.parent.is_dir():
         raise InputError(f"cannot write {out}: there is no folder {out.parent}")
+    if keep_best and choosing:
+        raise InputError("--choose and --keep-best are two ways to find the number of steps; use one of them")
+    if keep_best and held_out is None:
+        raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
     small, objective = shots.resized(recipe.size), recipe.objective()
     chosen = None
     if choosing:
         recipe = dataclasses.replace(recipe, schedule="constant")
         chosen = choose(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
         steps = chosen.steps
+    score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report)
 
-    def note(step: int, *_: object) -> None:
+    def note(step: int, pair: gm.GANPair, *_: object) -> None:
+        if score is not None:
+            score.look(step, pair, steps)
         if tick is not None:
             tick(step, steps)
 
-    adapted = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight)
-    facts: dict[str, Any] = {"size": recipe.size, "steps": steps, "seed": seed, "recipe": recipe.as_dict()}
+    adapted, taken = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight), steps
+    if keep_best and score is not None:
+        adapted, taken = score.best_pair, score.best_steps
+    facts: dict[str, Any] = {"size": recipe.size, "steps": taken, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start)}
     if chosen is not None:
         trusted(adapted, chosen.strength)
         facts["strength"] = chosen.strength
         facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
+    scores = {} if score is None else score.scores
+    if scores:
+        facts["held_out_psnr"] = {str(number): psnr for number, psnr in scores.items()}
     save_performer(out, adapted.to("cpu"), shots, facts)
-    return steps
+    return Personalized(taken, scores)
 
 
 def evaluation(

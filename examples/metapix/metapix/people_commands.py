@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Clip_ = Annotated[Path, typer.Argument(metavar="CLIP", help="The person: a clip folder made by `metapix prepare`, or a video.")]
+Clip_ = Annotated[
+    Path,
+    typer.Argument(metavar="CLIP", help="The person: a clip folder made by `metapix prepare`, a folder of 1 to 50 pictures, or a video."),
+]
 Driver = Annotated[Path, typer.Argument(metavar="DRIVER", help="The moves: a clip folder or a video.")]
 VideoFile = Annotated[Path, typer.Option("--out", metavar="VIDEO", help="The video to write, ending in .mp4.")]
 Frames = Annotated[int, typer.Option(min=1, max=50, help="K, how many frames of the person are used, evenly spaced.")]
@@ -18,6 +21,12 @@ Steps = Annotated[int, typer.Option(min=0, help="T, how many steps the start ada
 Start = Annotated[Path, typer.Option("--init", metavar="THETA", help="The start: a .safetensors file made by metapix.")]
 Size = Annotated[int, typer.Option(min=32, max=1024, help="Side of the picture in pixels.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
+Crop = Annotated[
+    str, typer.Option(help="Of a driving video: 'follow' its person, who then stays in the middle, or keep its camera 'fixed'.")
+]
+Limbs = Annotated[bool, typer.Option("--limbs", help="Give the moves the person's limb lengths, not the body's size alone.")]
+Mute = Annotated[bool, typer.Option("--mute", help="Leave the driving video's sound out.")]
+Gif = Annotated[Path | None, typer.Option(metavar="FILE", help="Write an animated GIF, too.")]
 SideBySide = Annotated[bool, typer.Option("--side-by-side", help="Show the person's frames and the driver beside the result.")]
 ReferenceKind = Annotated[
     str | None, typer.Option("--reference", help="'none', 'plate' or 'puppet': insist that the start has this reference.")
@@ -35,6 +44,10 @@ def puppet(
     frames: Frames = 5,
     size: Size = 256,
     side_by_side: SideBySide = False,
+    limbs: Limbs = False,
+    crop: Crop = "follow",
+    mute: Mute = False,
+    gif: Gif = None,
     cache: Cache = _CLIPS,
 ) -> None:
     """Move a person's limbs from a few frames to a driver's poses, over the empty room, without any learning."""
@@ -42,9 +55,13 @@ def puppet(
     from metapix.production import write_retargeted
     from metapix.tasks import evenly_spaced
 
-    with _progress() as tick:
+    with progress_bars() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
-        write_retargeted(Performer(shots), _open(driver, size, cache, tick), out, side_by_side=side_by_side, tick=tick("drawing"))
+        moves = _open_driver(driver, size, cache, crop, tick)
+        performer = Performer(shots)
+        write_retargeted(
+            performer, moves, out, side_by_side=side_by_side, limbs=limbs, sound=not mute, gif=gif, tick=tick("drawing")
+        )  # fmt: skip
     typer.echo(f"video: {out}")
 
 
@@ -55,6 +72,7 @@ def personalize(
     frames: Frames = 5,
     steps: Steps = 20,
     choose: Annotated[bool, typer.Option(help="Choose the number of steps, --steps at most, by leaving one frame out in turn.")] = False,
+    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the step with the best score on held-out frames.")] = False,
     reference: ReferenceKind = None,
     size: Size = 256,
     seed: Seed = 0,
@@ -62,14 +80,27 @@ def personalize(
     cache: Cache = _CLIPS,
 ) -> None:
     """Adapt a start to one person from a few frames, and keep it with those frames."""
+    from metapix.held_out import choose_rows
     from metapix.people import personalize_to, start_with_recipe
     from metapix.tasks import evenly_spaced
 
     start, recipe = start_with_recipe(init, reference, device)
-    with _progress() as tick:
-        shots = evenly_spaced(_open(clip, size, cache, tick), frames)
-        taken = personalize_to(start, recipe, shots, steps, out, choosing=choose, seed=seed, tick=tick("adapting"))
-    typer.echo(f"model: {out} ({frames} frames, {taken} steps)")
+    with progress_bars() as tick:
+        read: list[list[int]] = [[], []]
+
+        def choose_read(count: int) -> list[int]:
+            read[:] = choose_rows(count, frames)
+            return [*read[0], *read[1]]
+
+        person = _open(clip, size, cache, tick, choose_read)
+        learnt, others = len(read[0]), len(read[1])
+        shots = evenly_spaced(person.select(range(learnt)), frames)
+        done = personalize_to(
+            start, recipe, shots, steps, out, choosing=choose, keep_best=keep_best, seed=seed, tick=tick("adapting"),
+            held_out=person.select(range(learnt, learnt + others)) if others else None,
+            report=lambda step, score: typer.echo(f"after {step} steps: {score:.2f} dB on frames not learnt from"),
+        )  # fmt: skip
+    typer.echo(f"model: {out} ({frames} frames, {done.steps} steps)")
 
 
 def retarget(
@@ -77,6 +108,10 @@ def retarget(
     driver: Driver,
     out: VideoFile,
     side_by_side: SideBySide = False,
+    limbs: Limbs = False,
+    crop: Crop = "follow",
+    mute: Mute = False,
+    gif: Gif = None,
     device: Device = "cpu",
     cache: Cache = _CLIPS,
 ) -> None:
@@ -88,9 +123,11 @@ def retarget(
     performer = load_performer(model)
     if performer.pair is not None:
         on_device(performer.pair, device)
-    with _progress() as tick:
-        moves = _open(driver, performer.shots.size, cache, tick)
-        write_retargeted(performer, moves, out, side_by_side=side_by_side, tick=tick("drawing"))
+    with progress_bars() as tick:
+        moves = _open_driver(driver, performer.shots.size, cache, crop, tick)
+        write_retargeted(
+            performer, moves, out, side_by_side=side_by_side, limbs=limbs, sound=not mute, gif=gif, tick=tick("drawing")
+        )  # fmt: skip
     typer.echo(f"video: {out}")
 
 
@@ -111,8 +148,8 @@ def evaluate(
     from metapix.report import build_report
 
     start, recipe = start_with_recipe(init, reference, device)
-    _make_folder(out)
-    with _progress() as tick:
+    make_folder(out)
+    with progress_bars() as tick:
         people = [_open(clip, recipe.size, cache, tick) for clip in clips]
         results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, init, seed=seed, tick=tick("scoring"))
     write_text(out / "results.json", json.dumps(results, indent=1))
@@ -126,7 +163,7 @@ COMMANDS = (puppet, personalize, retarget, evaluate)
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def progress_bars() -> Iterator[Any]:
     """Bars by name: the block gets a function from a name to a callback ``(done, total)``."""
     from rich.progress import Progress
 
@@ -139,13 +176,24 @@ def _progress() -> Iterator[Any]:
         yield bar
 
 
-def _open(path: Path, size: int, cache: Path, bar: Any) -> Any:
+def _open(path: Path, size: int, cache: Path, bar: Any, choose: Callable[[int], Sequence[int]] = range) -> Any:
     from metapix.production import open_clip
 
-    return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None)
+    return open_clip(path, size, cache, bar(f"finding the person in {path.name}") if path.is_file() else None, choose)
 
 
-def _make_folder(path: Path) -> None:
+def _open_driver(path: Path, size: int, cache: Path, crop: str, bar: Any) -> Any:
+    from metapix.production import open_driver
+
+    return open_driver(path, size, cache, crop=crop, progress=bar(f"finding the moves in {path.name}") if path.is_file() else None)
+
+
+def make_folder(path: Path) -> None:
+    """A folder to write into, made with its parents where it is not there.
+
+    Raises:
+        InputError: when it cannot be made.
+    """
     from metapix.errors import InputError
 
     try:

@@ -14,6 +14,7 @@ from gan_meta.checkpoint import load_extra, pair_facts
 from metapix.data.clip import Clip, scale_joints
 from metapix.errors import InputError
 from metapix.personalize import generate
+from metapix.pose_labels import check_pose_facts
 from metapix.puppet import Puppet
 from metapix.reference import Reference, reference_image, reference_of
 
@@ -91,11 +92,12 @@ def load_performer(path: Path) -> Performer:
 
     Raises:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
-        InputError: when it holds a start rather than a personalised model.
+        InputError: when it holds a start rather than a personalised model, or was trained on another skeleton.
     """
     pair, extra, facts = gm.load_pair(path), load_extra(path), pair_facts(path)["facts"]
     if "frames" not in extra:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
+    check_pose_facts(path, facts.get("pose"))
     shots = Clip(facts["clip"], extra["frames"], extra["joints"], facts["fps"], extra.get("masks"), extra.get("boxes"), facts["kind"])
     return Performer(shots, pair, int(facts["size"]), {name: facts[name] for name in ("steps", "strength") if name in facts})
 

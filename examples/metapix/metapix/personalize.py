@@ -11,7 +11,7 @@ from torch import Tensor
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import joint_heatmaps
+from metapix.pose_labels import draw_poses, fit_flip, pose_of
 from metapix.reference import Reference, reference_of, shot_samples
 
 OnStep = Callable[[int, gm.GANPair, Mapping[str, Tensor]], None]
@@ -38,7 +38,8 @@ def personalize(
     Raises:
         NonFiniteLossError: when the game diverges.
     """
-    samples = shot_samples(shots, reference_of(start), person_weight=person_weight)
+    samples = shot_samples(shots, reference_of(start), person_weight=person_weight, pose=pose_of(start))
+    inner = fit_flip(inner, pose_of(start))
     if len(samples["image"]) == 0:
         inner = dataclasses.replace(inner, steps=0)
         samples = {name: tensor.new_zeros(1, *tensor.shape[1:]) for name, tensor in samples.items()}
@@ -71,15 +72,15 @@ def generate(
         raise InputError(f"the model takes the reference {reference_of(pair)!r}, but was given {given!r}")
     for first in range(0, len(joints), batch_size):
         part = slice(first, first + batch_size)
-        pose = joint_heatmaps(joints[part], size)
+        pose = draw_poses(joints[part], size, pose_of(pair))
         if reference is not None:
             pose = torch.cat([pose, reference.channels(joints[part], None if boxes is None else boxes[part], size)], dim=1)
         yield draw(pair, pose)
 
 
-def pose_inputs(clip: Clip, reference: Reference) -> Tensor:
+def pose_inputs(clip: Clip, reference: Reference, pose: str = "heatmaps") -> Tensor:
     """(N, 18 + R, S, S): what a generator is told of a clip's frames, the reference's channels included."""
-    return torch.cat([joint_heatmaps(clip.joints, clip.size), reference.channels(clip.joints, clip.boxes, clip.size)], dim=1)
+    return torch.cat([draw_poses(clip.joints, clip.size, pose), reference.channels(clip.joints, clip.boxes, clip.size)], dim=1)
 
 
 @torch.no_grad()

@@ -10,24 +10,29 @@ from torch import Tensor
 from gan_meta import Batch
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import joint_heatmaps, person_discs, to_unit
+from metapix.pose_input import person_discs, to_unit
+from metapix.pose_labels import draw_poses
 
 TRAIN_SHARE = 0.85
 """The first part of each test video is for personalisation, the rest for scores (the paper's section 4.1)."""
 
 
 class ClipSamples:
-    """The frames of clips as samples ``{"pose": (18, S, S) heatmaps, "image": (3, S, S) in [-1, 1]}``, made when asked for.
+    """The frames of clips as samples ``{"pose": (18, S, S), "image": (3, S, S) in [-1, 1]}``, made when asked for.
+
+    Args:
+        pose: ``"heatmaps"`` or ``"labels"``.
 
     Raises:
         ValueError: when there is no clip, or clips differ in size.
     """
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
+    def __init__(self, clips: Sequence[Clip], pose: str = "heatmaps") -> None:
         sizes = {clip.size for clip in clips}
         if len(sizes) != 1:
             raise ValueError(f"clips must be one or more, all of one size; got sizes {sorted(sizes)}")
         self.size = sizes.pop()
+        self.pose = pose
         self.frames = torch.cat([clip.frames for clip in clips])
         self.joints = torch.cat([clip.joints for clip in clips])
 
@@ -37,16 +42,17 @@ class ClipSamples:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at these indices."""
         index = torch.as_tensor(list(indices), dtype=torch.long)
-        return {"pose": joint_heatmaps(self.joints[index], self.size), "image": to_unit(self.frames[index])}
+        return {"pose": draw_poses(self.joints[index], self.size, self.pose), "image": to_unit(self.frames[index])}
 
 
-def with_pose(clip: Clip, reference: Tensor | None, person_weight: float = 0.0) -> Batch:
+def with_pose(clip: Clip, reference: Tensor | None, person_weight: float = 0.0, pose_input: str = "heatmaps") -> Batch:
     """A clip's frames as one batch, its poses with the channels of a reference behind them where there is one.
 
     Args:
         person_weight: how much more the pixels near the skeleton weigh, as the key ``"weight"``; 0 leaves the key out.
+        pose_input: ``"heatmaps"`` or ``"labels"``.
     """
-    pose = joint_heatmaps(clip.joints, clip.size)
+    pose = draw_poses(clip.joints, clip.size, pose_input)
     batch = {"pose": pose if reference is None else torch.cat([pose, reference], dim=1), "image": to_unit(clip.frames)}
     if person_weight:
         batch["weight"] = 1 + person_weight * person_discs(clip.joints, clip.size)

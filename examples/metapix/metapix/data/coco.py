@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.skeleton import INDEX, N_JOINTS
 
@@ -23,21 +23,37 @@ _SKELETON = (
 )  # fmt: skip
 
 
-def coco_document(clip: Clip, file_names: list[str]) -> dict[str, Any]:
+def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str], areas: Sequence[float] | None = None) -> dict[str, Any]:
     """A clip's joints as a COCO keypoints document: one image and one annotation (with the same id, from 1) a frame.
+
+    Args:
+        name: the clip's.
+        joints: (N, 18, 3) in pixels of the frames.
+        size: side of the frames.
+        file_names: of the N frames.
+        areas: the person's pixels in each; default those of the joints' box.
 
     Raises:
         ValueError: a joint is not a finite number.
     """
-    if not clip.joints.isfinite().all():
-        raise ValueError(f"clip {clip.name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
-    size = {"width": clip.size, "height": clip.size}
+    check_joints(name, joints)
+    side = {"width": size, "height": size}
     return {
-        "info": {"description": clip.name},
-        "images": [{"id": i + 1, "file_name": name, **size} for i, name in enumerate(file_names)],
-        "annotations": [_annotation(i + 1, clip, i) for i in range(len(clip))],
+        "info": {"description": name},
+        "images": [{"id": i + 1, "file_name": file_name, **side} for i, file_name in enumerate(file_names)],
+        "annotations": [_annotation(i + 1, joints[i], None if areas is None else areas[i]) for i in range(len(joints))],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": [list(bone) for bone in _SKELETON]}],
     }
+
+
+def check_joints(name: str, joints: Tensor) -> None:
+    """Refuse joints that JSON cannot hold.
+
+    Raises:
+        ValueError: a joint is not a finite number.
+    """
+    if not joints.isfinite().all():
+        raise ValueError(f"clip {name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
 
 
 def joints_of(document: Any) -> Tensor:
@@ -53,13 +69,13 @@ def joints_of(document: Any) -> Tensor:
         raise InputError("keypoints.json lacks the field metapix_joints with 18 x, y, confidence for every frame.") from error
 
 
-def _annotation(identifier: int, clip: Clip, row: int) -> dict[str, Any]:
-    joints = clip.joints[row].tolist()
+def _annotation(identifier: int, pose: Tensor, area: float | None) -> dict[str, Any]:
+    joints = pose.tolist()
     keypoints: list[float] = []
     for name in COCO_KEYPOINTS:
         x, y, confidence = joints[INDEX[name]]
         keypoints += [round(x, 3), round(y, 3), 2 if confidence >= 0.5 else 1] if confidence > 0 else [0, 0, 0]
-    box = _box(clip.joints[row])
+    box = _box(pose)
     return {
         "id": identifier,
         "image_id": identifier,
@@ -68,7 +84,7 @@ def _annotation(identifier: int, clip: Clip, row: int) -> dict[str, Any]:
         "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
         "keypoints": keypoints,
         "bbox": box,
-        "area": round(box[2] * box[3] if clip.masks is None else float((clip.masks[row] > 127).sum()), 3),
+        "area": round(box[2] * box[3] if area is None else area, 3),
         "metapix_joints": joints,
     }
 

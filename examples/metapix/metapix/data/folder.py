@@ -5,6 +5,7 @@
     frames/000000.png ...  RGB
     masks/000000.png ...   grey, 0 to 255; absent where the clip has none
     keypoints.json         COCO keypoints; each annotation also has "metapix_joints"
+    contact-sheet.jpg      some of the frames with what was found in them
     manifest.json          format, version, name, kind, source, fps, size, boxes, settings, SHA-256 of every other file
 
 An annotation's "keypoints" are COCO's 17 as x, y, v: v is 2 for a confidence of 0.5 and more, 1 below, 0 (with x = y = 0) for
@@ -15,11 +16,12 @@ the frame, 0 at the centre of the first pixel.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,14 @@ import torch
 from torch import Tensor
 
 from metapix.data.clip import Clip
-from metapix.data.coco import coco_document, joints_of
+from metapix.data.coco import check_joints, coco_document, joints_of
+from metapix.data.contact_sheet import ContactSheet
 from metapix.data.limits import decode_png, read_limited
 from metapix.errors import InputError
 
 FORMAT = "metapix-clip"
 VERSION = 1
-_KEYPOINTS, _MANIFEST = "keypoints.json", "manifest.json"
+_KEYPOINTS, _MANIFEST, _SHEET = "keypoints.json", "manifest.json", "contact-sheet.jpg"
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,41 @@ class Source:
         return cls(video.name, digest.hexdigest())
 
 
+@dataclass(frozen=True, eq=False)
+class Head:
+    """What a clip folder holds besides the pictures; attributes as of :class:`Clip`."""
+
+    name: str
+    joints: Tensor
+    size: int
+    fps: float
+    boxes: Tensor | None = None
+    kind: str = "real"
+
+
 def write_clip(clip: Clip, folder: Path, *, source: Source | None = None, settings: Mapping[str, Any] | None = None) -> None:
-    """Write a clip folder, whole or not at all.
+    """Write a clip folder, whole or not at all; as :func:`write_pictures`, of pictures that are in memory."""
+    masks = itertools.repeat(None) if clip.masks is None else clip.masks
+    head = Head(clip.name, clip.joints, clip.size, clip.fps, clip.boxes, clip.kind)
+    write_pictures(head, zip(clip.frames, masks, strict=False), folder, source=source, settings=settings)
+
+
+def write_pictures(
+    head: Head,
+    pictures: Iterable[tuple[Tensor, Tensor | None]],
+    folder: Path,
+    *,
+    source: Source | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a clip folder, whole or not at all, holding one picture at a time in memory.
 
     An older clip folder of that name is replaced. It is written beside its place under another name, and an error leaves
     what was there before.
 
     Args:
-        clip: what to write.
+        head: everything but the pictures.
+        pictures: a frame (3, S, S) uint8 and its mask (1, S, S) uint8 for each of the head's N joints; all have masks, or none.
         folder: the folder to make.
         source: the video it came from.
         settings: how it was made, JSON values; :func:`is_prepared` compares them.
@@ -72,18 +102,22 @@ def write_clip(clip: Clip, folder: Path, *, source: Source | None = None, settin
         InputError: the folder exists and is not a clip folder, or its parent does not exist.
     """
     folder = Path(folder)
+    check_joints(head.name, head.joints)
     _check_replaceable(folder)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir()
-        _fill(partial, clip, source, dict(settings or {}))
+        _fill(partial, head, pictures, source, dict(settings or {}))
         _move_into_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_clip(folder: Path) -> Clip:
-    """Read a clip folder and check every file against its checksum.
+def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> Clip:
+    """Read a clip folder and check every file that is read against its checksum.
+
+    Args:
+        choose: given the number of frames, the numbers of those to read; all of them by default.
 
     Raises:
         InputError: not a clip folder, a newer format, or a file that is missing, damaged or changed.
@@ -91,16 +125,33 @@ def read_clip(folder: Path) -> Clip:
     folder = Path(folder)
     manifest = _manifest(folder)
     try:
-        count, sums = int(manifest["frames"]), manifest["checksums"]
-        frames = _pictures(folder, "frames", count, sums)
-        masks = _pictures(folder, "masks", count, sums) if manifest["masks"] else None
-        joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))
-        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)
+        rows, sums = list(choose(int(manifest["frames"]))), manifest["checksums"]
+        frames = _pictures(folder, "frames", rows, sums)
+        masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
+        joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))[rows]
+        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[rows]
         return Clip(str(manifest["name"]), frames, joints, float(manifest["fps"]), masks, boxes, str(manifest["kind"]))
     except InputError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"The clip folder {folder} is damaged ({error}): prepare it again.") from error
+
+
+def is_clip_folder(folder: Path) -> bool:
+    """Whether a folder has a manifest; what it says is not looked at."""
+    return (Path(folder) / _MANIFEST).is_file()
+
+
+def count_frames(folder: Path) -> int:
+    """A clip folder's number of frames; reads the manifest only.
+
+    Raises:
+        InputError: not a clip folder.
+    """
+    count = _manifest(Path(folder)).get("frames")
+    if not isinstance(count, int):
+        raise InputError(f"The clip folder {folder} is damaged (its manifest has no number of frames): prepare it again.")
+    return count
 
 
 def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bool:
@@ -113,30 +164,46 @@ def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bo
     return same_source and manifest["version"] == VERSION and manifest.get("settings") == dict(settings)
 
 
-def _fill(folder: Path, clip: Clip, source: Source | None, settings: dict[str, Any]) -> None:
-    files = {f"frames/{_picture_name(i)}": _png(frame) for i, frame in enumerate(clip.frames)}
-    if clip.masks is not None:
-        files |= {f"masks/{_picture_name(i)}": _png(mask) for i, mask in enumerate(clip.masks)}
-    files[_KEYPOINTS] = _json(coco_document(clip, [f"frames/{_picture_name(i)}" for i in range(len(clip))]))
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "name": clip.name,
-        "kind": clip.kind,
-        "source": None if source is None else asdict(source),
-        "fps": clip.fps,
-        "size": clip.size,
-        "frames": len(clip),
-        "masks": clip.masks is not None,
-        "boxes": None if clip.boxes is None else clip.boxes.tolist(),
-        "settings": settings,
-        "checksums": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-    }
-    files[_MANIFEST] = _json(manifest)
-    for name, data in files.items():
+def _fill(
+    folder: Path,
+    head: Head,
+    pictures: Iterable[tuple[Tensor, Tensor | None]],
+    source: Source | None,
+    settings: dict[str, Any],
+) -> None:
+    sums: dict[str, str] = {}
+
+    def write(name: str, data: bytes) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
+        sums[name] = hashlib.sha256(data).hexdigest()
+
+    sheet, areas = ContactSheet(len(head.joints)), []
+    for row, (frame, mask) in enumerate(pictures):
+        write(f"frames/{_picture_name(row)}", _png(frame))
+        if mask is not None:
+            write(f"masks/{_picture_name(row)}", _png(mask))
+            areas.append(float((mask > 127).sum()))
+        sheet.look(frame, mask, head.joints[row])
+    names = [f"frames/{_picture_name(row)}" for row in range(len(head.joints))]
+    write(_KEYPOINTS, _json(coco_document(head.name, head.joints, head.size, names, areas or None)))
+    write(_SHEET, sheet.finish())
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": head.name,
+        "kind": head.kind,
+        "source": None if source is None else asdict(source),
+        "fps": head.fps,
+        "size": head.size,
+        "frames": len(head.joints),
+        "masks": bool(areas),
+        "boxes": None if head.boxes is None else head.boxes.tolist(),
+        "settings": settings,
+        "checksums": sums,
+    }
+    (folder / _MANIFEST).write_bytes(_json(manifest))
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:
@@ -190,9 +257,9 @@ def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:
     return data
 
 
-def _pictures(folder: Path, kind: str, count: int, sums: Mapping[str, str]) -> Tensor:
+def _pictures(folder: Path, kind: str, rows: Sequence[int], sums: Mapping[str, str]) -> Tensor:
     pictures = []
-    for i in range(count):
+    for i in rows:
         picture = decode_png(_checked(folder, f"{kind}/{_picture_name(i)}", sums), folder / kind / _picture_name(i))
         if picture is None:
             raise InputError(f"{folder / kind / _picture_name(i)} is not a PNG picture: prepare the clip again.")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,14 @@ class PoseEstimator(Protocol):
         """Forget the frames so far: the next one begins another video."""
 
 
+@runtime_checkable
+class ResumableEstimator(PoseEstimator, Protocol):
+    """One that can begin in the middle of a video, so that a look that was interrupted can go on."""
+
+    def resume(self, last: NDArray[np.float32] | None, unseen: int) -> None:
+        """The next frame follows on one in which the person was last seen with these (18, 3) joints, so many frames ago."""
+
+
 class MediapipeEstimator:
     """mediapipe's BlazePose (Bazarevsky et al. 2020) with its person segmentation; a context manager.
 
@@ -62,17 +70,19 @@ class MediapipeEstimator:
 
     Args:
         tracking: look near the last frame's person first (faster, steadier); False looks at every frame afresh.
+        masks: find the person's mask, too, which takes as long as the joints do.
 
     Raises:
         InputError: at the first picture, when mediapipe is not installed or has no such model.
     """
 
-    def __init__(self, *, tracking: bool = True) -> None:
+    def __init__(self, *, tracking: bool = True, masks: bool = True) -> None:
         self.tracking = tracking
+        self.masks = masks
         self._solution: Any = None
 
     def __repr__(self) -> str:
-        return f"MediapipeEstimator(tracking={self.tracking})"
+        return f"MediapipeEstimator(tracking={self.tracking}, masks={self.masks})"
 
     def __enter__(self) -> MediapipeEstimator:
         return self
@@ -86,7 +96,7 @@ class MediapipeEstimator:
         if self._solution is None:
             # The native code logs as it starts and at the first picture, to file descriptor 2 and whatever the settings.
             with _native_stderr_silenced():
-                self._solution = _pose_solution(self.tracking)
+                self._solution = _pose_solution(self.tracking, self.masks)
                 result = self._solution.process(image)
         else:
             result = self._solution.process(image)
@@ -140,14 +150,15 @@ def smooth_joints(joints: Tensor, fps: float) -> Tensor:
     Returns:
         (N, 18, 3) of the same type.
     """
-    filled = _fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
+    filled = fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
     weight = filled[..., 2] * (filled[..., 2] >= MIN_CONFIDENCE)
     smooth = _local_parabola(filled[..., :2], weight, reach=max(1, round(SMOOTHING_SECONDS * fps)))
     filled[..., :2] = torch.where((weight > 0)[..., None], smooth, filled[..., :2])
     return filled.to(joints.dtype)
 
 
-def _fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
+def fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
+    """The track (N, 18, 3) with gaps of up to so many frames filled, joint by joint, as :func:`smooth_joints` says."""
     filled = joints.clone()
     for j in range(joints.shape[1]):
         seen = torch.nonzero(joints[:, j, 2] >= MIN_CONFIDENCE).flatten().tolist()
@@ -179,7 +190,7 @@ def _local_parabola(points: Tensor, weight: Tensor, reach: int) -> Tensor:
     return coefficients[..., 0, :]
 
 
-def _pose_solution(tracking: bool) -> Any:
+def _pose_solution(tracking: bool, masks: bool) -> Any:
     try:
         from mediapipe.python.solutions.pose import Pose
     except ImportError as error:
@@ -189,7 +200,7 @@ def _pose_solution(tracking: bool) -> Any:
     return Pose(
         static_image_mode=not tracking,
         model_complexity=1,
-        enable_segmentation=True,
+        enable_segmentation=masks,
         smooth_landmarks=False,
         smooth_segmentation=False,
     )

@@ -1,10 +1,10 @@
-"""Track: where one person is in each frame of a video; the slow part of preparing a clip, done once for all crops."""
+"""Track: one person through a shot of a video, joints steadied; made once for all crops from what a look at the video found."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metapix.data.pose import MIN_CONFIDENCE, PoseEstimator, smooth_joints
+from metapix.data.journal import Journal
+from metapix.data.look import Look, Progress, keep_person, look_at
+from metapix.data.pose import PoseEstimator, smooth_joints
 from metapix.data.sides import untangle_sides
-from metapix.data.video import probe, read_video
 from metapix.errors import InputError
-from metapix.skeleton import BONES
+
+__all__ = ["Progress", "Track", "estimate_track", "keep_person", "longest_stretch", "report_kept", "tracks_of"]
 
 log = logging.getLogger(__name__)
-
-_ISLAND = 8  # mask values below this separate islands
-
-Progress = Callable[[int, int | None], None]
-"""Called with the frames done and the frames in all (None: not known)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,64 +56,86 @@ class Track:
 
 
 def estimate_track(
-    video: Path, estimator: PoseEstimator, *, max_frames: int | None = None, every: int = 1, progress: Progress | None = None
+    video: Path,
+    estimator: PoseEstimator,
+    *,
+    max_frames: int | None = None,
+    every: int = 1,
+    progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> Track:
-    """Find the person in a video, keep the longest stretch without a jump to somebody else, and steady the joints.
+    """Find the person in a video, keep the longest stretch of one shot without a jump to somebody else, and steady the joints.
 
     Memory is one picture, plus joints and a compressed mask for each frame.
+
+    Args:
+        journal: where to keep what is found on the way, and to go on from.
 
     Raises:
         InputError: the video cannot be read, or fewer than two of its frames show a person.
     """
-    frames, info = read_video(video, max_frames=max_frames, every=every), probe(video)
-    total = None if info.frames is None else min(-(-info.frames // every), max_frames or info.frames)
-    estimator.reset()
-    indices: list[int] = []
-    found: list[tuple[NDArray[np.float32], NDArray[np.float64], bytes | None]] = []
-    seen = 0
-    for frame in frames:
-        seen += 1
-        detection = estimator.estimate(frame.image)
-        if detection is not None:
-            mask = None if detection.mask is None else keep_person(detection.mask, detection.joints)
-            indices.append(frame.index)
-            found.append((detection.joints, _bounds(detection.joints, mask), _pack(mask)))
-        if progress is not None:
-            progress(seen, total)
-    if len(found) < 2:
+    look = look_at(video, estimator, max_frames=max_frames, every=every, progress=progress, journal=journal)
+    tracks = tracks_of(look)
+    report_kept(look, tracks, all_shots=False)
+    return max(tracks, key=lambda track: len(track.indices))
+
+
+def tracks_of(look: Look) -> list[Track]:
+    """Every stretch of one shot that shows one person, in time's order, joints steadied; frames without the person are dropped.
+
+    Raises:
+        InputError: nobody was found, or nobody stays for two frames.
+    """
+    found, seen = look.found, len(look.times)
+    if len(found.indices) < 2:
         raise InputError(
-            f"No person was found in {video} ({seen} frames looked at, {len(found)} with a person). One person should be in view, "
-            "upright and at least a fifth of the picture's height: try another part of the video, or crop it closer to the person."
+            f"No person was found in {look.video} ({seen} frames looked at, {len(found.indices)} with a person). One person should be "
+            "in view, upright and at least a fifth of the picture's height: try another part of the video, or crop it closer to the person."
         )
-    return _assemble(video, np.array(indices), found, (info.width, info.height), info.fps / every, every, seen)
+    steps = _time_steps(look)
+    kept = [slice(start, end) for start, end in _stretches(found.joints, steps, look.fps, look.shot_starts) if end - start >= 2]
+    if not kept:
+        raise InputError(f"The person found in {look.video} changes from frame to frame: one person should be in view, and in front.")
+    return [_steadied(look, steps, part) for part in kept]
 
 
-def _assemble(
-    video: Path,
-    indices: NDArray[np.int64],
-    found: list[tuple[NDArray[np.float32], NDArray[np.float64], bytes | None]],
-    picture: tuple[int, int],
-    fps: float,
-    every: int,
-    seen: int,
-) -> Track:
-    raw = np.stack([joints for joints, _, _ in found])
-    keep = longest_stretch(raw, indices // every, fps)
-    indices, raw = indices[keep], raw[keep]
-    if len(indices) < 2:
-        raise InputError(f"The person found in {video} changes from frame to frame: one person should be in view, and in front.")
-    if len(indices) < seen:
-        log.warning("%s: kept %d of %d frames (no person found, or another person, in the rest).", video, len(indices), seen)
-    rows = indices // every - indices[0] // every
-    timeline = np.zeros((rows[-1] + 1, *raw.shape[1:]), np.float32)  # a frame without a person is a gap of confidence 0
-    timeline[rows] = untangle_sides(raw)
-    joints = smooth_joints(torch.from_numpy(timeline), fps).numpy()[rows]
-    bounds = np.stack([bounds for _, bounds, _ in found[keep]])
-    return Track(indices, joints, bounds, tuple(mask for _, _, mask in found[keep]), picture, fps, every)
+def report_kept(look: Look, tracks: Sequence[Track], *, all_shots: bool) -> None:
+    """Say how many of a video's frames go into the clip, or the clips, where not all of them do."""
+    lengths = [len(track.indices) for track in tracks]
+    kept, seen, shots = (sum if all_shots else max)(lengths), len(look.times), len(look.cuts) + 1
+    if kept < seen:
+        others = f", or another of {shots} shots" if shots > 1 and not all_shots else ""
+        log.warning("%s: kept %d of %d frames (no person found, or another person%s, in the rest).", look.video, kept, seen, others)
+
+
+def _time_steps(look: Look) -> NDArray[np.int64]:
+    """(N,) at which step of an even clock each found frame lies; where the frame rate varies, frames may share a step or leave one out."""
+    times = look.times[look.found.indices // look.every] - look.times[0]
+    steps: NDArray[np.int64] = np.rint(times * look.fps).astype(np.int64)
+    return np.maximum.accumulate(steps)
+
+
+def _steadied(look: Look, steps: NDArray[np.int64], part: slice) -> Track:
+    found = look.found
+    rows, first = np.unique(steps[part] - steps[part.start], return_index=True)  # of frames that share a step the first is kept
+    kept = np.arange(part.start, part.stop)[first]
+    timeline = np.zeros((rows[-1] + 1, *found.joints.shape[1:]), np.float32)  # a frame without a person is a gap of confidence 0
+    timeline[rows] = untangle_sides(found.joints[kept])
+    joints = smooth_joints(torch.from_numpy(timeline), look.fps).numpy()[rows]
+    masks = tuple(found.masks[row] for row in kept)
+    return Track(found.indices[kept], joints, found.bounds[kept], masks, look.picture, look.fps, look.every)
 
 
 def longest_stretch(joints: NDArray[np.float32], rows: NDArray[np.int64], fps: float) -> slice:
-    """The longest run of detections that can be one person.
+    """The longest run of detections that can be one person; see :func:`_stretches`."""
+    start, end = max(_stretches(joints, rows, fps), key=lambda edge: edge[1] - edge[0])
+    return slice(start, end)
+
+
+def _stretches(
+    joints: NDArray[np.float32], rows: NDArray[np.int64], fps: float, shot_starts: NDArray[np.int64] | None = None
+) -> list[tuple[int, int]]:
+    """The runs of detections that can be one person in one shot, in order.
 
     A jump is a median joint movement of more than 0.15 body diagonals plus 4 a second (about 7 m/s), over a third of a
     second at most, or a change of the body's size by more than half.
@@ -125,6 +144,7 @@ def longest_stretch(joints: NDArray[np.float32], rows: NDArray[np.int64], fps: f
         joints: (N, 18, 3) as found.
         rows: (N,) which step of time each detection belongs to.
         fps: steps a second.
+        shot_starts: the detections that begin a shot.
     """
     diagonal = np.linalg.norm(joints[..., :2].max(1) - joints[..., :2].min(1), axis=-1)
     size = np.maximum(diagonal, 1e-6)
@@ -132,49 +152,5 @@ def longest_stretch(joints: NDArray[np.float32], rows: NDArray[np.int64], fps: f
     allowed = 0.15 + 4 * np.minimum(np.diff(rows) / fps, 1 / 3)
     ratio = np.maximum(size[1:], size[:-1]) / np.minimum(size[1:], size[:-1])
     cuts = np.flatnonzero((moved > allowed * np.minimum(size[1:], size[:-1])) | (ratio > 1.5)) + 1
-    edges = [0, *cuts.tolist(), len(joints)]
-    start, end = max(itertools.pairwise(edges), key=lambda edge: edge[1] - edge[0])
-    return slice(start, end)
-
-
-def keep_person(mask: NDArray[np.uint8], joints: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Clear the islands of a mask that no bone of the skeleton touches: bits of other people and of furniture.
-
-    Args:
-        mask: (H, W) uint8.
-        joints: (18, 3) in the mask's pixels.
-    """
-    _, islands = cv2.connectedComponents((mask >= _ISLAND).astype(np.uint8), connectivity=4)
-    touched = np.zeros(islands.max() + 1, bool)
-    share = np.linspace(0, 1, 50)[:, None]
-    for a, b in BONES:
-        if min(joints[a, 2], joints[b, 2]) >= MIN_CONFIDENCE:
-            points = np.rint(joints[a, :2] + share * (joints[b, :2] - joints[a, :2])).astype(int)
-            x, y = points[((points >= 0) & (points < mask.shape[::-1])).all(1)].T
-            touched[islands[y, x]] = True
-    touched[0] = False  # the sea
-    person: NDArray[np.uint8] = mask * touched[islands]
-    return person
-
-
-def _bounds(joints: NDArray[np.float32], mask: NDArray[np.uint8] | None) -> NDArray[np.float64]:
-    """Around the seen joints with room for head, hands and feet; where there is a mask, no farther than it reaches."""
-    certain = joints[:, 2] >= MIN_CONFIDENCE
-    seen = joints[certain if certain.any() else slice(None), :2].astype(np.float64)
-    low, high = seen.min(0), seen.max(0)
-    room = np.array([0.08, 0.12]) * (high - low).max()
-    loose: NDArray[np.float64] = np.concatenate([low - room, high + room])
-    if mask is None or not (mask > 127).any():
-        return loose
-    rows, columns = (np.flatnonzero((mask > 127).any(axis)) for axis in (1, 0))
-    reach = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float64)
-    reach = reach.clip(np.tile(loose[:2], 2), np.tile(loose[2:], 2))  # what is far from all joints is not the person
-    bounds: NDArray[np.float64] = np.concatenate([np.minimum(low, reach[:2]), np.maximum(high, reach[2:])])
-    return bounds
-
-
-def _pack(mask: NDArray[np.uint8] | None) -> bytes | None:
-    if mask is None:
-        return None
-    packed: bytes = cv2.imencode(".png", mask)[1].tobytes()
-    return packed
+    starts = {0, *cuts.tolist(), *([] if shot_starts is None else shot_starts.tolist())}
+    return list(itertools.pairwise(sorted({*starts, len(joints)})))

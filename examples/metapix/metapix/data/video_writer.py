@@ -17,11 +17,13 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metapix.data.sound import SoundTrack
 from metapix.errors import InputError
 
 SYNTHETIC_COMMENT = "Synthetic video: the person's motion was generated with MetaPix and never took place."
 """What :class:`VideoWriter` writes into the file's comment, so that a generated video can be told from a recording."""
 
+_CLOCK = Fraction(1, 90000)  # the unit of time for frames with times of their own
 _BT709 = 1  # matrix coefficients of ITU-T H.273
 
 
@@ -34,15 +36,16 @@ class VideoWriter:
 
     Args:
         path: ends in ``.mp4``; its folder exists.
-        fps: frames per second.
+        fps: frames per second; the mean, where frames are written with times of their own.
         comment: written to the file's metadata; the default says that the video is synthetic. "" for none.
         crf: x264's quality, 0 (lossless) to 51.
+        sound: a video or sound file whose first sound track is put under the frames, from its beginning to the last frame.
 
     Raises:
         InputError: a bad path or rate, frames of different sizes, or no frame at all.
     """
 
-    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18) -> None:
+    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Path | None = None) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise InputError(f"Videos are written as MP4: give {self.path.name!r} the ending .mp4.")
@@ -53,6 +56,9 @@ class VideoWriter:
         self._partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
         self._rate = Fraction(fps).limit_denominator(1001)
         self._comment, self._crf = comment, crf
+        self._sound_file = sound
+        self._sound: SoundTrack | None = None
+        self._written = 0
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -62,25 +68,39 @@ class VideoWriter:
             self._container.metadata["comment"] = self._comment
         return self
 
-    def write(self, frame: NDArray[np.uint8] | Tensor) -> None:
-        """Add a frame: an (H, W, 3) uint8 RGB array, or a (3, H, W) uint8 tensor."""
+    def write(self, frame: NDArray[np.uint8] | Tensor, time: float | None = None) -> None:
+        """Add a frame: an (H, W, 3) uint8 RGB array, or a (3, H, W) uint8 tensor.
+
+        Args:
+            time: when it is shown, in seconds, later than the frame before; give it for all frames, or for none of an even rate.
+        """
         image = frame.permute(1, 2, 0).cpu().numpy() if isinstance(frame, Tensor) else frame
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(f"A video frame must be (H, W, 3) uint8, got {image.shape} {image.dtype}.")
         if self._stream is None:
-            self._stream, self._shape = self._add_stream(*image.shape[:2]), image.shape
+            self._stream, self._shape = self._add_stream(*image.shape[:2], timed=time is not None), image.shape
+            if self._sound_file is not None:
+                self._sound = SoundTrack(self._sound_file, self._container)
         if image.shape != self._shape:
             raise InputError(f"All frames of {self.path} must have one size: got {image.shape} after {self._shape}.")
         even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        self._container.mux(self._stream.encode(_to_bt709(picture)))
+        picture = _to_bt709(picture)
+        if time is not None:
+            picture.pts, picture.time_base = round(time / _CLOCK), _CLOCK
+        self._container.mux(self._stream.encode(picture))
+        self._written += 1
+        if self._sound is not None:
+            self._sound.write_until(time if time is not None else float(self._written / self._rate))
 
-    def _add_stream(self, height: int, width: int) -> VideoStream:
+    def _add_stream(self, height: int, width: int, *, timed: bool) -> VideoStream:
         # With macroblock-tree rate control, x264's result for narrow pictures changes from run to run (seen at 64 and 320 wide).
         options = {"crf": str(self._crf), "preset": "medium", "threads": "4", "x264-params": "mbtree=0"}
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         context = stream.codec_context
+        if timed:
+            context.time_base = _CLOCK
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1  # limited ("video") range
         return stream
@@ -96,6 +116,8 @@ class VideoWriter:
                 os.replace(self._partial, self.path)
         finally:
             self._container.close()
+            if self._sound is not None:
+                self._sound.close()
             self._partial.unlink(missing_ok=True)
 
 

@@ -1,0 +1,106 @@
+"""Writing animated GIFs with PyAV, a frame at a time: each frame has the 256 colours that suit it best."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from metapix.errors import InputError
+
+_MOST_FPS = 12.5
+_MOST_WIDTH = 768
+
+
+class GifWriter:
+    """Writes an animated GIF that repeats forever, whole or not at all; use it in a ``with`` statement.
+
+    Args:
+        path: ends in ``.gif``; its folder exists.
+        fps: of the frames that are written; above 12.5 a second some are left out.
+
+    Raises:
+        InputError: a bad path.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".gif":
+            raise InputError(f"An animated GIF is written: give {self.path.name!r} the ending .gif.")
+        if not self.path.parent.is_dir() or self.path.is_dir():
+            raise InputError(f"Cannot write {self.path}: its folder does not exist, or there is a folder of that name.")
+        self._partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
+        self._every = max(1, round(fps / _MOST_FPS))
+        self._rate = Fraction(fps / self._every).limit_denominator(100)
+        self._seen = 0
+        self._stream: VideoStream | None = None
+
+    def __enter__(self) -> GifWriter:
+        self._container = av.open(str(self._partial), "w", format="gif", options={"loop": "0"})
+        return self
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Add an (H, W, 3) uint8 RGB frame."""
+        self._seen += 1
+        if (self._seen - 1) % self._every:
+            return
+        if self._stream is None:
+            self._graph = _palette_graph(frame.shape[1], frame.shape[0], self._rate)
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.pts, picture.time_base = (self._seen - 1) // self._every, 1 / self._rate
+        self._graph.push(picture)
+        self._drain()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None and self._stream is not None:
+                self._graph.push(None)
+                self._drain()
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if kind is None and self._stream is not None:
+                os.replace(self._partial, self.path)
+        finally:
+            self._container.close()
+            self._partial.unlink(missing_ok=True)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                picture = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            assert isinstance(picture, VideoFrame)
+            if self._stream is None:
+                self._stream = self._container.add_stream("gif", rate=self._rate)
+                self._stream.width, self._stream.height, self._stream.pix_fmt = picture.width, picture.height, "pal8"
+            self._container.mux(self._stream.encode(picture))
+
+
+def _palette_graph(width: int, height: int, rate: Fraction) -> Graph:
+    """Frames in; the same frames in 256 colours of their own out."""
+    graph = Graph()
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
+    scale = graph.add("scale", f"w=min(iw\\,{_MOST_WIDTH}):h=-1")
+    split = graph.add("split")
+    palette = graph.add("palettegen", "stats_mode=single")
+    use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+    sink = graph.add("buffersink")
+    source.link_to(scale)
+    scale.link_to(split)
+    split.link_to(palette, 0, 0)
+    split.link_to(use, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph

@@ -1,0 +1,113 @@
+"""Journal: what a long look at a video has found so far, kept in a folder beside the result, so that an interrupted look goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metapix.files import write_bytes
+
+CHUNK = 128
+"""Frames between two entries; estimators start afresh at each, so that a look that was interrupted finds the same as one that was not."""
+
+_KEY = "journal.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The person in some frames of a video, in the camera's pixels.
+
+    Attributes:
+        indices: (N,) the frames' numbers in the video.
+        joints: (N, 18, 3) float32, as found.
+        bounds: (N, 4) left, top, right, bottom of the person.
+        masks: N PNG files, or None where there is no mask.
+    """
+
+    indices: NDArray[np.int64]
+    joints: NDArray[np.float32]
+    bounds: NDArray[np.float64]
+    masks: tuple[bytes | None, ...]
+
+    @staticmethod
+    def nothing() -> Found:
+        """No frame."""
+        return Found(np.zeros(0, np.int64), np.zeros((0, 18, 3), np.float32), np.zeros((0, 4)), ())
+
+    @staticmethod
+    def together(parts: list[Found]) -> Found:
+        """One after the other."""
+        parts = [Found.nothing(), *parts]
+        return Found(
+            np.concatenate([part.indices for part in parts]),
+            np.concatenate([part.joints for part in parts]),
+            np.concatenate([part.bounds for part in parts]),
+            tuple(mask for part in parts for mask in part.masks),
+        )
+
+
+class Journal:
+    """Entries of :data:`CHUNK` frames each, in a folder; entries of another key are thrown away.
+
+    Args:
+        folder: made when the first entry is written.
+        key: JSON values that say what was looked at, and how.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._key = json.dumps(key, sort_keys=True)
+        if folder.is_dir() and not self._is_ours():
+            self.close()
+
+    def read(self, number: int) -> Found | None:
+        """An entry; ``None`` where there is none that can be read."""
+        path = self._path(number)
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                ends = np.cumsum(stored["mask_sizes"])
+                packed = stored["masks"].tobytes()
+                masks = tuple(packed[end - size : end] or None for end, size in zip(ends, stored["mask_sizes"], strict=True))
+                return Found(stored["indices"], stored["joints"], stored["bounds"], masks)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def write(self, number: int, found: Found) -> None:
+        """Keep an entry, whole or not at all.
+
+        Raises:
+            OSError: when the folder cannot be written or the disk is full.
+        """
+        self.folder.mkdir(exist_ok=True)
+        if not (self.folder / _KEY).exists():
+            write_bytes(self.folder / _KEY, self._key.encode())
+        sizes = np.array([len(mask or b"") for mask in found.masks], np.int64)
+        packed = np.frombuffer(b"".join(mask or b"" for mask in found.masks), np.uint8)
+        stream = io.BytesIO()
+        np.savez(stream, indices=found.indices, joints=found.joints, bounds=found.bounds, mask_sizes=sizes, masks=packed)
+        write_bytes(self._path(number), stream.getvalue())
+
+    def close(self) -> None:
+        """The look is done, or of no use: remove the folder, unless somebody else's files are in it."""
+        if self.folder.is_dir() and (self.folder / _KEY).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_ours(self) -> bool:
+        with contextlib.suppress(OSError):
+            return (self.folder / _KEY).read_text() == self._key
+        return False
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.npz"

@@ -1,0 +1,184 @@
+"""Look: an estimator's answers for all frames of a video, and where its shots begin; the slow part of preparing a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from metapix.data.journal import CHUNK, Found, Journal
+from metapix.data.pose import MIN_CONFIDENCE, Detection, PoseEstimator, ResumableEstimator
+from metapix.data.prefetch import prefetch
+from metapix.data.shots import ShotFinder, can_find_shots
+from metapix.data.video import Frame, probe, read_video
+from metapix.skeleton import BONES
+
+_ISLAND = 8  # mask values below this separate islands
+
+Progress = Callable[[int, int | None], None]
+"""Called with the frames done and the frames in all (None: not known)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was found in a video.
+
+    Attributes:
+        video: the file.
+        found: the person, in the frames that show one.
+        times: (M,) seconds of every frame looked at, number i of which is frame ``i * every`` of the video.
+        cuts: which of the M frames begin a new shot.
+        picture: width and height of the video.
+        fps: frames looked at per second, on average.
+        every: the step between frames.
+    """
+
+    video: Path
+    found: Found
+    times: NDArray[np.float64]
+    cuts: tuple[int, ...]
+    picture: tuple[int, int]
+    fps: float
+    every: int
+
+    @property
+    def shot_starts(self) -> NDArray[np.int64]:
+        """The numbers of the detections that come first in a new shot."""
+        starts: NDArray[np.int64] = np.searchsorted(self.found.indices, np.array(self.cuts, np.int64) * self.every)
+        return starts[starts < len(self.found.indices)]
+
+
+def look_at(
+    video: Path,
+    estimator: PoseEstimator,
+    *,
+    max_frames: int | None = None,
+    every: int = 1,
+    progress: Progress | None = None,
+    journal: Journal | None = None,
+) -> Look:
+    """Ask an estimator about every frame. Memory is a few pictures, plus joints and a compressed mask for each frame.
+
+    Args:
+        journal: where to keep what is found on the way, and to go on from; used with a :class:`ResumableEstimator` only.
+
+    Raises:
+        InputError: the video cannot be read.
+    """
+    frames, info = read_video(video, max_frames=max_frames, every=every), probe(video)
+    total = None if info.frames is None else min(-(-info.frames // every), max_frames or info.frames)
+    shots = ShotFinder(info.fps / every) if can_find_shots() else None
+    estimator.reset()
+    sightings, times = _Sightings(estimator, every, journal), []
+    for frame in prefetch(frames):
+        if shots is not None:
+            shots.look(frame.image)
+        sightings.add(frame)
+        times.append(frame.time)
+        if progress is not None:
+            progress(len(times), total)
+    cuts = () if shots is None else tuple(shots.finish())
+    return Look(video, sightings.finish(), np.array(times), cuts, (info.width, info.height), info.fps / every, every)
+
+
+class _Sightings:
+    """Collects an estimator's answers, an entry of the journal at a time."""
+
+    def __init__(self, estimator: PoseEstimator, every: int, journal: Journal | None) -> None:
+        self._estimator, self._every = estimator, every
+        self._journal = journal if isinstance(estimator, ResumableEstimator) else None
+        self._entries: list[Found] = []
+        self._entry: list[tuple[int, Detection, NDArray[np.uint8] | None]] = []
+        self._stored: Found | None = None
+        self._last: NDArray[np.float32] | None = None
+        self._seen = self._last_seen = 0
+
+    def add(self, frame: Frame) -> None:
+        """The next frame."""
+        if self._journal is not None and self._seen % CHUNK == 0:
+            self._begin_entry(self._journal, self._seen // CHUNK)
+        self._seen += 1
+        if self._stored is not None:
+            return
+        detection = self._estimator.estimate(frame.image)
+        if detection is not None:
+            mask = None if detection.mask is None else keep_person(detection.mask, detection.joints)
+            self._last, self._last_seen = detection.joints, self._seen
+            self._entry.append((frame.index, detection, mask))
+
+    def finish(self) -> Found:
+        """All that was found."""
+        return Found.together([*self._entries, self._close_entry()])
+
+    def _begin_entry(self, journal: Journal, number: int) -> None:
+        if number:
+            done = self._close_entry()
+            self._entries.append(done)
+            if self._stored is None:
+                journal.write(number - 1, done)
+            elif len(done.indices):
+                self._last = done.joints[-1]
+                self._last_seen = int(done.indices[-1]) // self._every + 1
+        self._stored = journal.read(number)
+        if self._stored is None and isinstance(self._estimator, ResumableEstimator):
+            self._estimator.resume(self._last, self._seen - self._last_seen)
+
+    def _close_entry(self) -> Found:
+        entry, self._entry = self._entry, []
+        if self._stored is not None:
+            return self._stored
+        if not entry:
+            return Found.nothing()
+        return Found(
+            np.array([index for index, _, _ in entry]),
+            np.stack([detection.joints for _, detection, _ in entry]),
+            np.stack([bounds_of(detection.joints, mask) for _, detection, mask in entry]),
+            tuple(_pack(mask) for _, _, mask in entry),
+        )
+
+
+def keep_person(mask: NDArray[np.uint8], joints: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Clear the islands of a mask that no bone of the skeleton touches: bits of other people and of furniture.
+
+    Args:
+        mask: (H, W) uint8.
+        joints: (18, 3) in the mask's pixels.
+    """
+    _, islands = cv2.connectedComponents((mask >= _ISLAND).astype(np.uint8), connectivity=4)
+    touched = np.zeros(islands.max() + 1, bool)
+    share = np.linspace(0, 1, 50)[:, None]
+    for a, b in BONES:
+        if min(joints[a, 2], joints[b, 2]) >= MIN_CONFIDENCE:
+            points = np.rint(joints[a, :2] + share * (joints[b, :2] - joints[a, :2])).astype(int)
+            x, y = points[((points >= 0) & (points < mask.shape[::-1])).all(1)].T
+            touched[islands[y, x]] = True
+    touched[0] = False  # the sea
+    person: NDArray[np.uint8] = mask * touched[islands]
+    return person
+
+
+def bounds_of(joints: NDArray[np.float32], mask: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+    """Around the seen joints with room for head, hands and feet; where there is a mask, no farther than it reaches."""
+    certain = joints[:, 2] >= MIN_CONFIDENCE
+    seen = joints[certain if certain.any() else slice(None), :2].astype(np.float64)
+    low, high = seen.min(0), seen.max(0)
+    room = np.array([0.08, 0.12]) * (high - low).max()
+    loose: NDArray[np.float64] = np.concatenate([low - room, high + room])
+    if mask is None or not (mask > 127).any():
+        return loose
+    rows, columns = (np.flatnonzero((mask > 127).any(axis)) for axis in (1, 0))
+    reach = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float64)
+    reach = reach.clip(np.tile(loose[:2], 2), np.tile(loose[2:], 2))  # what is far from all joints is not the person
+    bounds: NDArray[np.float64] = np.concatenate([np.minimum(low, reach[:2]), np.maximum(high, reach[2:])])
+    return bounds
+
+
+def _pack(mask: NDArray[np.uint8] | None) -> bytes | None:
+    if mask is None:
+        return None
+    packed: bytes = cv2.imencode(".png", mask)[1].tobytes()
+    return packed

@@ -1,0 +1,112 @@
+"""Prepare several videos and folders of pictures side by side, each a job in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metapix.data.folder import count_frames, write_clip
+from metapix.data.pictures import clip_of_pictures
+from metapix.data.pose_files import PosesFromFiles
+from metapix.data.prepare import prepare_video
+from metapix.data.video import probe
+from metapix.errors import InputError
+from metapix.files import write_text
+
+_AT_ONCE = 16  # jobs that are handed out together
+
+Tick = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video, or one folder of pictures, to be prepared; options as of :func:`metapix.data.prepare.prepare_video`.
+
+    Attributes:
+        poses: files with the poses, or ``None`` to find them.
+    """
+
+    source: Path
+    out: Path
+    size: int
+    crop: str = "follow"
+    every: int = 1
+    max_frames: int | None = None
+    all_shots: bool = False
+    poses: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of a job: the clip folders and their numbers of frames, or what was wrong."""
+
+    clips: tuple[tuple[str, int], ...] = ()
+    problem: str | None = None
+
+
+def run_job(job: Job, tick: Tick | None = None) -> Prepared:
+    """Prepare one clip, or one for each shot.
+
+    Raises:
+        InputError: as :func:`metapix.data.prepare.prepare_video` and :func:`metapix.data.pictures.clip_of_pictures`.
+    """
+    if job.source.is_dir():
+        clip = clip_of_pictures(job.source, job.size, progress=tick)
+        write_clip(clip, job.out, settings={"pictures": len(clip), "size": job.size})
+        folders = [job.out]
+    else:
+        folders = prepare_video(
+            job.source,
+            job.out,
+            size=job.size,
+            crop=job.crop,
+            every=job.every,
+            max_frames=job.max_frames,
+            all_shots=job.all_shots,
+            estimator=None if job.poses is None else PosesFromFiles(job.poses, job.every),
+            progress=tick,
+        )
+    return Prepared(tuple((str(folder), count_frames(folder)) for folder in folders))
+
+
+def run_jobs(jobs: Sequence[Job], workers: int) -> list[Prepared]:
+    """Run jobs side by side, each on one core; one that fails does not stop the others.
+
+    Raises:
+        InputError: when a worker dies, as it does when memory runs out.
+    """
+    from metapix.demo.crew import Crew, Stage
+
+    with tempfile.TemporaryDirectory() as folder, Crew(min(workers, len(jobs))) as crew:
+        outcomes = [Path(folder) / f"{number}.json" for number in range(len(jobs))]
+        stages = [
+            Stage(job.source.name, _run_to_file, (job, outcome), _expected_frames(job)) for job, outcome in zip(jobs, outcomes, strict=True)
+        ]
+        for first in range(0, len(stages), _AT_ONCE):
+            crew.run(stages[first : first + _AT_ONCE])
+        return [_read(outcome) for outcome in outcomes]
+
+
+def _run_to_file(job: Job, outcome: Path, tick: Callable[[int], None]) -> None:
+    """A stage's result is only its time, so what became of the job is left in a file."""
+    try:
+        done = run_job(job, lambda seen, _total: tick(seen))
+    except (InputError, OSError) as error:
+        done = Prepared(problem=" ".join(str(error).split()))
+    write_text(outcome, json.dumps({"clips": done.clips, "problem": done.problem}))
+
+
+def _read(outcome: Path) -> Prepared:
+    kept = json.loads(outcome.read_text())
+    return Prepared(tuple((folder, frames) for folder, frames in kept["clips"]), kept["problem"])
+
+
+def _expected_frames(job: Job) -> int:
+    """What the progress bar counts up to: the frames to look at, or 1 where that is not known."""
+    if job.source.is_dir():
+        return 1
+    frames = probe(job.source).frames or 1
+    return min(-(-frames // job.every), job.max_frames or frames)
