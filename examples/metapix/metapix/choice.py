@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,10 +11,10 @@ from torch import Tensor
 
 import gan_meta as gm
 from metapix.data.clip import Clip
-from metapix.personalize import draw, personalize, pose_inputs
+from metapix.personalize import OnStep, draw, personalize, pose_inputs
 from metapix.pose_input import person_discs, to_bytes, to_unit
 from metapix.pose_labels import pose_of
-from metapix.reference import Reference, reference_image, reference_of
+from metapix.reference import Reference, reference_image, reference_of, trusted
 from metapix.skeleton import N_JOINTS
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
@@ -81,6 +82,21 @@ def choose(
     if bool(mean[best, strength] > error[best, strength]):
         return Choice(tried[best], strengths[strength], by_steps)
     return Choice(0, 0.0 if has_reference else 1.0, by_steps)
+
+
+def personalize_by_choice(
+    start: gm.GANPair,
+    shots: Clip,
+    objective: gm.Objective,
+    inner: gm.InnerLoop,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    person_weight: float = 0.0,
+) -> tuple[gm.GANPair, Choice]:
+    """The start adapted to the person for as long, and trusted as far, as :func:`choose` recommends; arguments and errors as there."""
+    found = choose(start, shots, objective, inner, seed, person_weight=person_weight)
+    steps = dataclasses.replace(inner, steps=found.steps)
+    return trusted(personalize(start, shots, objective, steps, seed, on_step, person_weight), found.strength), found
 
 
 class _HeldOut:

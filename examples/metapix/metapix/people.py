@@ -11,16 +11,18 @@ import torch
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
-from metapix.choice import choose
+from metapix.choice import personalize_by_choice
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row, score_clip
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
+from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
-from metapix.pose_labels import check_pose_facts, pose_facts
+from metapix.pose_labels import check_pose_facts, pose_facts, pose_of
 from metapix.recipe import Recipe, recipe_of
-from metapix.reference import REFERENCE_CHANNELS, reference_of, trusted
+from metapix.reference import REFERENCE_CHANNELS, Reference, reference_of
+from metapix.tasks import evenly_spaced, split
 
 Tick = Callable[[int, int | None], None]
 
@@ -102,11 +104,6 @@ def personalize_to(
     if keep_best and held_out is None:
         raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
     small, objective = shots.resized(recipe.size), recipe.objective()
-    chosen = None
-    if choosing:
-        recipe = dataclasses.replace(recipe, schedule="constant")
-        chosen = choose(start, small, objective, recipe.inner(steps), seed, person_weight=recipe.person_weight)
-        steps = chosen.steps
     score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report)
 
     def note(step: int, pair: gm.GANPair, *_: object) -> None:
@@ -115,14 +112,17 @@ def personalize_to(
         if tick is not None:
             tick(step, steps)
 
-    adapted, taken = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight), steps
+    facts: dict[str, Any] = {"size": recipe.size, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start)}
+    if choosing:
+        inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
+        adapted, chosen = personalize_by_choice(start, small, objective, inner, seed, note, recipe.person_weight)
+        taken, facts["strength"] = chosen.steps, chosen.strength
+        facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
+    else:
+        adapted, taken = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight), steps
     if keep_best and score is not None:
         adapted, taken = score.best_pair, score.best_steps
-    facts: dict[str, Any] = {"size": recipe.size, "steps": taken, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start)}
-    if chosen is not None:
-        trusted(adapted, chosen.strength)
-        facts["strength"] = chosen.strength
-        facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
+    facts["steps"] = taken
     scores = {} if score is None else score.scores
     if scores:
         facts["held_out_psnr"] = {str(number): psnr for number, psnr in scores.items()}
@@ -138,10 +138,14 @@ def evaluation(
     steps: int,
     init_file: Path,
     *,
+    choosing: bool = False,
     seed: int = 0,
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """The contents of ``results.json``: the nearest frame, the puppet, the start as it is, and the start personalised.
+
+    Args:
+        choosing: as for :func:`personalize_to`; each clip's scores then say what was chosen.
 
     Raises:
         InputError: when a clip is too short.
@@ -156,10 +160,22 @@ def evaluation(
     for number in dict.fromkeys((0, steps)):
         videos = []
         for clip in clips:
-            inner, weight = recipe.inner(number), recipe.person_weight
-            videos += evaluate_start(start, [clip], recipe.objective(), inner, shots, seed=seed, person_weight=weight)
+            if number and choosing:
+                videos.append(_score_by_choice(start, recipe, clip, shots, number, seed))
+            else:
+                inner, weight = recipe.inner(number), recipe.person_weight
+                videos += evaluate_start(start, [clip], recipe.objective(), inner, shots, seed=seed, person_weight=weight)
             if tick is not None:
                 tick(len(videos), len(clips))
         rows.append(make_row(_MODEL, init, shots, number, videos, data, reference))
-    settings = {"init": init_file.name, "K": shots, "T": steps, "seed": seed, "recipe": recipe.as_dict()}
+    settings = {"init": init_file.name, "K": shots, "T": steps, "seed": seed, "choosing": choosing, "recipe": recipe.as_dict()}
     return {"settings": settings, "rows": rows, "people": [{"name": clip.name, "kind": clip.kind, "role": "scored"} for clip in clips]}
+
+
+def _score_by_choice(start: gm.GANPair, recipe: Recipe, clip: Clip, shots: int, steps: int, seed: int) -> dict[str, Any]:
+    first, rest = split(clip)
+    chosen = evenly_spaced(first, shots)
+    inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
+    adapted, found = personalize_by_choice(start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight)
+    pose = pose_inputs(rest, Reference(reference_of(start), chosen), pose_of(start))
+    return {**score_clip(draw(adapted, pose), rest), "steps": found.steps, "strength": found.strength}

@@ -18,7 +18,14 @@ Driver = Annotated[Path, typer.Argument(metavar="DRIVER", help="The moves: a cli
 VideoFile = Annotated[Path, typer.Option("--out", metavar="VIDEO", help="The video to write, ending in .mp4.")]
 Frames = Annotated[int, typer.Option(min=1, max=50, help="K, how many frames of the person are used, evenly spaced.")]
 Steps = Annotated[int, typer.Option(min=0, help="T, how many steps the start adapts.")]
-Start = Annotated[Path, typer.Option("--init", metavar="THETA", help="The start: a .safetensors file made by metapix.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--init", metavar="THETA", help="The start, a file made by metapix; default: the one that ships."),
+]
+Choose = Annotated[
+    bool | None,
+    typer.Option(help="Find the number of steps, --steps at most, by leaving frames out; default: for a start with a reference."),
+]
 Size = Annotated[int, typer.Option(min=32, max=1024, help="Side of the picture in pixels.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
 Crop = Annotated[
@@ -67,11 +74,11 @@ def puppet(
 
 def personalize(
     clip: Clip_,
-    init: Start,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The personalised model to write.")],
+    init: Start = None,
     frames: Frames = 5,
     steps: Steps = 20,
-    choose: Annotated[bool, typer.Option(help="Choose the number of steps, --steps at most, by leaving one frame out in turn.")] = False,
+    choose: Choose = None,
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the step with the best score on held-out frames.")] = False,
     reference: ReferenceKind = None,
     size: Size = 256,
@@ -82,9 +89,11 @@ def personalize(
     """Adapt a start to one person from a few frames, and keep it with those frames."""
     from metapix.held_out import choose_rows
     from metapix.people import personalize_to, start_with_recipe
+    from metapix.reference import reference_of
     from metapix.tasks import evenly_spaced
 
-    start, recipe = start_with_recipe(init, reference, device)
+    start, recipe = start_with_recipe(_start_file(init), reference, device)
+    choosing = reference_of(start) != "none" and not keep_best if choose is None else choose
     with progress_bars() as tick:
         read: list[list[int]] = [[], []]
 
@@ -96,7 +105,7 @@ def personalize(
         learnt, others = len(read[0]), len(read[1])
         shots = evenly_spaced(person.select(range(learnt)), frames)
         done = personalize_to(
-            start, recipe, shots, steps, out, choosing=choose, keep_best=keep_best, seed=seed, tick=tick("adapting"),
+            start, recipe, shots, steps, out, choosing=choosing, keep_best=keep_best, seed=seed, tick=tick("adapting"),
             held_out=person.select(range(learnt, learnt + others)) if others else None,
             report=lambda step, score: typer.echo(f"after {step} steps: {score:.2f} dB on frames not learnt from"),
         )  # fmt: skip
@@ -133,10 +142,11 @@ def retarget(
 
 def evaluate(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clip folders or videos of people the start has not seen.")],
-    init: Start,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json and report.html.")],
+    init: Start = None,
     frames: Frames = 5,
     steps: Steps = 20,
+    choose: Choose = None,
     reference: ReferenceKind = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -145,13 +155,16 @@ def evaluate(
     """Score a start on people: learn from the first 85% of each clip, score the rest, beside what learns nothing."""
     from metapix.files import write_text
     from metapix.people import evaluation, start_with_recipe
+    from metapix.reference import reference_of
     from metapix.report import build_report
 
-    start, recipe = start_with_recipe(init, reference, device)
+    file = _start_file(init)
+    start, recipe = start_with_recipe(file, reference, device)
+    choosing = reference_of(start) != "none" if choose is None else choose
     make_folder(out)
     with progress_bars() as tick:
         people = [_open(clip, recipe.size, cache, tick) for clip in clips]
-        results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, init, seed=seed, tick=tick("scoring"))
+        results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, file, choosing=choosing, seed=seed, tick=tick("scoring"))
     write_text(out / "results.json", json.dumps(results, indent=1))
     for row in results["rows"]:
         scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)
@@ -174,6 +187,15 @@ def progress_bars() -> Iterator[Any]:
             return lambda done, total: progress.update(task, completed=done, total=total)
 
         yield bar
+
+
+def _start_file(init: Path | None) -> Path:
+    """The start that was named, or the one that ships, which is checked first."""
+    if init is not None:
+        return init
+    from metapix.start import checked_shipped_start
+
+    return checked_shipped_start()
 
 
 def _open(path: Path, size: int, cache: Path, bar: Any, choose: Callable[[int], Sequence[int]] = range) -> Any:

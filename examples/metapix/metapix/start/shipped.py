@@ -26,14 +26,20 @@ def shipped_start() -> Path:
     return path
 
 
-def load_shipped_start() -> tuple[gm.GANPair, Recipe]:
-    """The start that ships and how it wants to be personalised.
+def checked_shipped_start() -> Path:
+    """:func:`shipped_start`, and the file is the one that its card describes.
 
     Raises:
-        InputError: when it is missing, or is not the file that its card describes.
+        InputError: when it is missing or another file.
     """
     path = shipped_start()
     check(path)
+    return path
+
+
+def load_shipped_start() -> tuple[gm.GANPair, Recipe]:
+    """The start that ships and how it wants to be personalised; raises as :func:`checked_shipped_start` does."""
+    path = checked_shipped_start()
     return gm.load_pair(path), recipe_of(path)
 
 
