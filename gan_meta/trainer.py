@@ -9,33 +9,30 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gan_meta.algorithms.base import MetaAlgorithm
+from gan_meta.bad_tasks import BadTasks
 from gan_meta.best import BestBy, BestSoFar
-from gan_meta.checkpoint import CheckpointError, load_state, pack_optimizer, unpack_optimizer
 from gan_meta.distributed import current
 from gan_meta.frame_share import FrameShare
 from gan_meta.interruption import Interruption, WorkAbandoned
 from gan_meta.meta_batch import MetaBatch, Played
+from gan_meta.meta_state import MetaState
 from gan_meta.naming import unknown_name
 from gan_meta.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
 from gan_meta.pair import GANPair
 from gan_meta.parallel import choose_parallel
-from gan_meta.player_loss import NonFiniteLossError
 from gan_meta.roles import is_learned, resolve_roles
 from gan_meta.run_folder import RunFolder
 from gan_meta.run_log import check_logs
 from gan_meta.run_monitor import RunMonitor
 from gan_meta.tasks import FixedTasks, Task, TaskSource
 from gan_meta.training_state import (
-    PAIR,
     check_resume,
     check_weights,
     describe_inner,
     describe_objective,
     find_checkpoint,
-    pair_tensors,
     provenance,
     start_together,
-    under,
 )
 
 logger = logging.getLogger(__name__)
@@ -135,11 +132,9 @@ class MetaTrainer:
         self.profile = profile
         self.checkpoint_every = checkpoint_every
         self.seed = seed
-        self.max_bad_tasks = max_bad_tasks
         self.on_iteration = on_iteration
         self.iteration = 0
-        self.skipped_tasks = 0
-        self._bad_in_a_row = 0
+        self._bad = BadTasks(max_bad_tasks)
         self._folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
         self._best = BestSoFar(best_by)
         self._world = current()
@@ -151,6 +146,7 @@ class MetaTrainer:
         if not learned:
             raise ValueError("no weight's start is learned: every weight is 'local' or 'frozen', so there is nothing to meta-train")
         self._outer = OuterStep(learned, meta_optimizer, meta_lr, clip_norm)
+        self._state = MetaState(pair, algorithm, self._outer.optimizer, self._bad, self._best)
 
     def fit(self, resume: bool | str = "auto") -> GANPair:
         """Take the remaining iterations and return theta.
@@ -191,6 +187,11 @@ class MetaTrainer:
         return self.meta_lr * (1 - iteration / self.iterations) if self.meta_schedule == "linear" else self.meta_lr
 
     @property
+    def skipped_tasks(self) -> int:
+        """How many tasks gave no finite direction so far."""
+        return self._bad.skipped
+
+    @property
     def checkpoint_path(self) -> Path | None:
         """Where the checkpoint lies, if there is a run folder."""
         return None if self._folder is None else self._folder.newest
@@ -219,22 +220,10 @@ class MetaTrainer:
             start_together(self.pair, self._world)
             return
         assert self._folder is not None
-        path, (tensors, document) = self._folder.newest, found
-        load_state(path, self.pair, pair_tensors(tensors))
-        try:
-            self.algorithm.load_state_tensors(under("algorithm.", tensors))
-            unpack_optimizer(self._outer.optimizer, "optimizer.", tensors, document["optimizer"])
-            counters = document["counters"]
-            self._best.load(counters["best"])
-            self.iteration, self.skipped_tasks = int(counters["iteration"]), int(counters["skipped_tasks"])
-            self._bad_in_a_row = int(counters["bad_in_a_row"])
-        except CheckpointError:
-            raise
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
+        self.iteration = self._state.put_back(self._folder.newest, *found)
         if self._is_due and self._world.is_first:
             self._folder.settle(self.iteration)
-        logger.info("resumed %s at iteration %d of %d", path, self.iteration, self.iterations)
+        logger.info("resumed %s at iteration %d of %d", self._folder.newest, self.iteration, self.iterations)
 
     def _advance(self, monitor: RunMonitor, interruption: Interruption | None) -> None:
         try:
@@ -262,26 +251,12 @@ class MetaTrainer:
             return self._batch.play(self.pair, self.iteration, interruption.number)
 
     def _move(self, played: Played) -> dict[str, float]:
-        self._count(played)
+        self._bad.note(self.iteration, self.meta_batch_size, played.failures, speaks=self._world.is_first)
         rate = self.meta_lr_at(self.iteration)
         norm = self._outer.move(played.directions, rate) if played.directions else 0.0
         move_buffers(self.pair, played.directions, rate)
         self.iteration += 1
         return {**played.logs, "direction_norm": norm, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
-
-    def _count(self, played: Played) -> None:
-        for number in range(self.meta_batch_size):
-            why = played.failures.get(number)
-            self._bad_in_a_row = 0 if why is None else self._bad_in_a_row + 1
-            if why is None:
-                continue
-            self.skipped_tasks += 1
-            if self._world.is_first:
-                logger.warning("iteration %d: skipped %s", self.iteration, why)
-            if self._bad_in_a_row >= self.max_bad_tasks:
-                raise NonFiniteLossError(
-                    f"{self._bad_in_a_row} tasks in a row gave no finite direction; the last one, in iteration {self.iteration}: {why}"
-                )
 
     @property
     def _is_due(self) -> bool:
@@ -302,14 +277,6 @@ class MetaTrainer:
     def _write(self, *, is_due: bool) -> None:
         assert self._folder is not None
         is_best = is_due and self._best.decide(self.pair)
-        tensors, optimizer = pack_optimizer(self._outer.optimizer, "optimizer.")
-        tensors.update({f"{PAIR}{name}": tensor for name, tensor in self.pair.state_dict().items()})
-        tensors.update({f"algorithm.{name}": tensor for name, tensor in self.algorithm.state_tensors().items()})
-        counters = {
-            "iteration": self.iteration,
-            "skipped_tasks": self.skipped_tasks,
-            "bad_in_a_row": self._bad_in_a_row,
-            "best": self._best.state(),
-        }
-        document = {"settings": self.settings, "counters": counters, "optimizer": optimizer, **provenance(self._world)}
+        tensors, state = self._state.take(self.iteration)
+        document = {"settings": self.settings, **state, **provenance(self._world)}
         self._folder.save(tensors, document, self.iteration if is_due else None, is_best=is_best)

@@ -31,7 +31,7 @@ def torchrun(folder: Path, ranks: int, cases: list[dict[str, Any]], restarts: in
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "--max-restarts", str(restarts)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path()}
     command = [sys.executable, "-m", *launcher, "-m", "tests.distributed.train", str(file)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -15,7 +15,7 @@ from gan_meta.checkpoint import load_tensors
 from gan_meta.run_folder import RunFolder, is_locked
 from tests.distributed.launch import difference, finish, message, start, weights
 
-EVERY, KILLS = (1, 100) if os.environ.get("GAN_META_SOAK") else (4, 6)
+EVERY, KILLS = (1, 100) if os.environ.get("GAN_META_SOAK") else (7, 6)
 """Every so many file operations, and at so many random moments, a process is killed; `make soak` takes the long form."""
 
 TRAINER = {"iterations": 6, "meta_batch_size": 1, "checkpoint_every": 1, "meta_optimizer": "adam", "meta_lr": 0.01}

@@ -8,8 +8,8 @@ import torch
 from gan_meta.distributed import World, current
 from tests.distributed.launch import difference, finish, message, start, torchrun, weights
 
-TASKS = {"iterations": 3, "meta_batch_size": 4, "parallel": "tasks"}
-FRAMES = {"iterations": 3, "parallel": "frames", "meta_batch_size": 2}
+TASKS = {"iterations": 2, "meta_batch_size": 4, "parallel": "tasks"}
+FRAMES = {"iterations": 2, "parallel": "frames", "meta_batch_size": 2}
 ADAM = {"optimizer": "adam", "eps": 1e-3}
 
 CASES = {
