@@ -26,7 +26,7 @@ class FrameShare:
     def of(self, items: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """This rank's items and their weights; a rank with none gets the first item at weight 0, so that all do alike."""
         rank, size = self.world.rank, self.world.size
-        if len(items) < size and not self._has_warned:
+        if len(items) < size and rank == 0 and not self._has_warned:
             self._has_warned = True
             logger.warning("a batch has %d different items for %d ranks: %d of them idle", len(items), size, size - len(items))
         if rank >= len(items):
