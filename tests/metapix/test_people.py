@@ -115,6 +115,8 @@ def test_a_performer_without_training_is_the_puppet_at_any_size(tmp_path: Path) 
         (["personalize", "person", "--init", "none.safetensors", "--out", "no/m.safetensors"], "there is no folder"),
         (["retarget", "none.safetensors", "driver", "--out", "r.mp4"], "is a start, not a personalised model"),
         (["puppet", "person", "driver", "--out", "p.avi"], "ending .mp4"),
+        (["puppet", "person", "driver", "--out", "p.mp4", "--gif", "p.png"], "ending .gif"),
+        (["puppet", "person", "driver", "--out", "p.mp4", "--crop", "round"], "unknown crop 'round'"),
         (["puppet", ".", "driver", "--out", "p.mp4"], "clip"),
         (["evaluate", "person", "--init", "none.safetensors", "--out", "person/manifest.json/x"], "cannot make the folder"),
     ],

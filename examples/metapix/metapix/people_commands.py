@@ -59,9 +59,10 @@ def puppet(
 ) -> None:
     """Move a person's limbs from a few frames to a driver's poses, over the empty room, without any learning."""
     from metapix.performer import Performer
-    from metapix.production import write_retargeted
+    from metapix.production import check_outputs, write_retargeted
     from metapix.tasks import evenly_spaced
 
+    check_outputs(out, gif, crop)
     with progress_bars() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
         moves = _open_driver(driver, size, cache, crop, tick)
@@ -127,8 +128,9 @@ def retarget(
     """Make the person of a personalised model do a driver's moves."""
     from metapix.people import on_device
     from metapix.performer import load_performer
-    from metapix.production import write_retargeted
+    from metapix.production import check_outputs, write_retargeted
 
+    check_outputs(out, gif, crop)
     performer = load_performer(model)
     if performer.pair is not None:
         on_device(performer.pair, device)

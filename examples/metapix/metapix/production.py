@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from metapix.data.clip import Clip
+from metapix.data.crop import CROPS
 from metapix.data.folder import is_clip_folder, read_clip
 from metapix.data.gif_writer import GifWriter
 from metapix.data.pictures import clip_of_pictures, find_pictures
@@ -57,6 +58,19 @@ def open_driver(path: Path, size: int, cache: Path, *, crop: str = "follow", pro
     if path.is_file():
         return open_video_driver(path, size, _cache(cache), crop=crop, progress=progress)
     return clip_driver(open_clip(path, size, cache, progress))
+
+
+def check_outputs(out: Path, gif: Path | None, crop: str) -> None:
+    """Refuse before minutes of work what would be refused after them.
+
+    Raises:
+        InputError: a file that cannot be written, or an unknown ``crop``.
+    """
+    VideoWriter(out, 1)
+    if gif is not None:
+        GifWriter(gif, 1)
+    if crop not in CROPS:
+        raise InputError(f"unknown crop {crop!r}: choose one of {', '.join(CROPS)}")
 
 
 def write_retargeted(
