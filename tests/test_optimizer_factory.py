@@ -44,18 +44,18 @@ def test_momentum_is_the_loop_by_hand():
 def test_first_order_algorithms_take_it_and_checkpoints_resume(name, tmp_path):
     tasks = [gm.Task(small_batch(4), small_batch(3, seed=1))]
 
+    def stop(iteration, logs):
+        raise KeyboardInterrupt
+
     def trained(run_dir, iterations):
         pair = smooth_pair()
         algorithm = gm.algorithms.create(name, objective=SquaresObjective(), inner=gm.InnerLoop(steps=2, lr=1e-2, optimizer=MOMENTUM))
-        trainer = gm.MetaTrainer(
-            pair, algorithm, tasks, iterations=4, meta_lr=0.5, meta_schedule="constant", run_dir=run_dir, checkpoint_every=2
-        )
+        options = {"iterations": 4, "meta_lr": 0.5, "meta_schedule": "constant", "run_dir": run_dir, "checkpoint_every": 2}
         if iterations == 2:
-            trainer.step()
-            trainer.step()
-            trainer._save(trainer.checkpoint_path)
+            with pytest.raises(KeyboardInterrupt):
+                gm.MetaTrainer(pair, algorithm, tasks, on_iteration=lambda done, logs: done < 2 or stop(done, logs), **options).fit()
         else:
-            trainer.fit()
+            gm.MetaTrainer(pair, algorithm, tasks, **options).fit()
         return pair
 
     straight = trained(None, 4)

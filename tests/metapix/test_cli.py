@@ -181,7 +181,7 @@ def test_an_interrupted_demo_says_so_and_leaves_nothing_half_written(tmp_path: P
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == "metapix: interrupted; finished stages are kept, run the same command again to go on\n"
-    assert set(listing(out)) <= {"settings.json", "pictures", "scores", "clips", "people.safetensors", "seconds.json"}
+    assert set(listing(out)) <= {"settings.json", "pictures", "scores", "clips", "models", "people.safetensors", "seconds.json"}
 
 
 def test_gan_meta_lists_what_can_be_made() -> None:

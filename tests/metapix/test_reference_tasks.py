@@ -8,7 +8,7 @@ from metapix import reference_tasks
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.reference import REFERENCE_CHANNELS, Reference, shot_samples
-from metapix.reference_tasks import ReferenceSamples, ReferenceTasks, recoloured
+from metapix.reference_tasks import ReferenceSamples, ReferenceTasks, moved, recoloured
 from metapix.tasks import with_pose
 
 
@@ -56,6 +56,28 @@ def test_colours_turn_about_grey_and_shapes_stay(clips: list[Clip]) -> None:
     assert torch.equal(other.joints, clip.joints)
     assert other.masks is clip.masks
     assert not torch.equal(other.frames, clip.frames)
+
+
+def test_moving_takes_picture_mask_and_joints_along() -> None:
+    # One white pixel-sized blob a frame, which is the joint: after the move the blob is where the joint says.
+    place = torch.tensor([40.0, 22.0])
+    grid = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy"), dim=-1)
+    blob = torch.exp(-((grid - place).square().sum(-1)) / (2 * 2.0**2))
+    frames = (blob * 255).to(torch.uint8).expand(2, 3, -1, -1).contiguous()
+    joints = torch.cat([place, torch.ones(1)]).expand(2, 18, 3).contiguous()
+    clip = Clip("blob", frames, joints, masks=frames[:, :1].clone(), boxes=torch.tensor([[5.0, 5.0, 64.0]]).expand(2, 3).contiguous())
+    seen = set()
+    for seed in range(8):
+        turned = moved(clip, torch.Generator().manual_seed(seed))
+        assert turned.boxes is None
+        assert torch.equal(turned.joints[..., 2], joints[..., 2])
+        for weight in (turned.frames[1, 0].float(), turned.masks[1, 0].float()):
+            centre = (grid * weight.unsqueeze(-1)).sum((0, 1)) / weight.sum()
+            torch.testing.assert_close(centre, turned.joints[1, 0, :2], rtol=0, atol=0.1)
+        seen.add(tuple(turned.joints[0, 0].tolist()))
+    assert len(seen) == 8
+    following = Clip("follow", frames, joints, boxes=torch.tensor([[0.0, 0.0, 64.0], [3.0, 0.0, 64.0]]))
+    assert moved(following, torch.Generator().manual_seed(0)) is following
 
 
 def test_a_task_has_the_personalisations_support_and_a_query_seen_from_the_k_frames(clips: list[Clip]) -> None:

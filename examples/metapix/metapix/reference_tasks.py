@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
+from gan_meta.models.limbs import pixel_grid, sample
 from gan_meta.seeds import derive_seed
 from metapix.data.clip import Clip
 from metapix.pose_input import joint_heatmaps, person_discs, to_bytes, to_unit
@@ -20,8 +22,9 @@ class ReferenceSamples:
     """Frames of clips as samples for joint training, each with a reference made of some other frames of its clip.
 
     For each clip and round, K frames are drawn at random, K between 2 and 8, and further frames of the clip get their
-    references. Each round sees the clip in colours of its own: a network that could learn its few training people's colours by
-    heart would paint them on everybody else. The references are kept as bytes and the heatmaps drawn when asked for.
+    references. Each round sees the clip in colours of its own, and turned, moved and enlarged in a way of its own: a network that
+    could learn its few training people's colours and places by heart would paint them on everybody else. The references are
+    kept as bytes and the heatmaps drawn when asked for.
 
     Args:
         clips: one or more, all of one size.
@@ -113,7 +116,7 @@ class ReferenceTasks:
 
 def _round(clip: Clip, kind: str, targets: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Joints, references as bytes, and frames."""
-    clip = recoloured(clip, generator)
+    clip = moved(recoloured(clip, generator), generator)
     low, high = ReferenceSamples.shots
     count = min(int(torch.randint(low, high + 1, (), generator=generator)), len(clip) - 1)
     order = torch.randperm(len(clip), generator=generator).tolist()
@@ -129,3 +132,24 @@ def recoloured(clip: Clip, generator: torch.Generator) -> Clip:
     tint = 0.4 * torch.rand(3, generator=generator) - 0.2
     colours = torch.einsum("ij,njhw->nihw", contrast * turn, to_unit(clip.frames)) + tint[:, None, None]
     return replace(clip, frames=to_bytes(colours))
+
+
+def moved(clip: Clip, generator: torch.Generator) -> Clip:
+    """The clip turned by up to 10 degrees, moved by up to a tenth of its side and 0.8 to 1.2 times as large, all frames alike.
+
+    A crop that follows the person stays as it is, since its place in the camera's picture would no longer be known.
+    """
+    if clip.boxes is not None and bool((clip.boxes != clip.boxes[0]).any()):
+        return clip
+    angle, zoom, x, y = (2 * torch.rand(4, generator=generator) - 1).tolist()
+    turn = math.radians(10 * angle)
+    scale, middle = 1.2 ** (zoom if zoom > 0 else 1.224 * zoom), (clip.size - 1) / 2
+    forward = scale * torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    offset = torch.tensor([x, y]) * 0.1 * clip.size
+    joints = clip.joints.clone()
+    joints[..., :2] = (clip.joints[..., :2] - middle) @ forward.T + middle + offset
+    grid = pixel_grid(clip.size, clip.size, like=joints)
+    places = ((grid - middle - offset) @ torch.linalg.inv(forward).T + middle).expand(len(clip), -1, -1, -1)
+    frames = to_bytes(sample(to_unit(clip.frames), places, "border"))
+    masks = None if clip.masks is None else sample(clip.masks.to(torch.float32), places, "zeros").round().to(torch.uint8)
+    return replace(clip, frames=frames, joints=joints, masks=masks, boxes=None)

@@ -125,11 +125,11 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
     folder = Path(folder)
     manifest = _manifest(folder)
     try:
-        rows, sums = list(choose(int(manifest["frames"]))), manifest["checksums"]
+        rows, sums = choose(int(manifest["frames"])), manifest["checksums"]
         frames = _pictures(folder, "frames", rows, sums)
         masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
-        joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))[rows]
-        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[rows]
+        joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))[list(rows)]
+        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
         return Clip(str(manifest["name"]), frames, joints, float(manifest["fps"]), masks, boxes, str(manifest["kind"]))
     except InputError:
         raise

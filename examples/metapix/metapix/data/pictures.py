@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST_PICTURES = 50
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF")  # what cameras and phones write; others have decoders of their own
 _MOST_PIXELS = 100_000_000  # a picture that claims more would fill the memory
 _FPS = 1.0  # pictures have no rate; side by side each is shown for a second
 
@@ -72,7 +73,7 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
         InputError: when it is none, is damaged, or is larger than 100 megapixels.
     """
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=_FORMATS) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise InputError(f"{file} has {picture.width} x {picture.height} pixels; make it smaller than 100 megapixels")
             return np.array(ImageOps.exif_transpose(picture).convert("RGB"))

@@ -72,7 +72,7 @@ class ReleasedVideo:
 
     def _labels(self, file: Path) -> Tensor:
         _present(file)
-        with Image.open(file) as picture:
+        with Image.open(file, formats=("PNG",)) as picture:
             if picture.mode not in ("L", "P"):
                 raise InputError(f"{file} is no label map: one class in 8 bits a pixel is needed, it has the mode {picture.mode}")
             labels = np.array(picture.resize((self.size, self.size), Image.Resampling.NEAREST))

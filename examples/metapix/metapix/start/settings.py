@@ -53,7 +53,7 @@ class StartSettings:
     base_channels: int = 16
     n_downsample: int = 2
     n_blocks: int = 3
-    steps: int = 2400
+    steps: int = 1600
     lr: float = 5e-4
     person_weight: float = 3.0
     adapt_lr: float = 1e-4
