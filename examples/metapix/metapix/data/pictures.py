@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST_PICTURES = 50
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF")  # what cameras and phones write; others have decoders of their own
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # what cameras and phones write; others have decoders of their own
 _MOST_PIXELS = 100_000_000  # a picture that claims more would fill the memory
 _FPS = 1.0  # pictures have no rate; side by side each is shown for a second
 
