@@ -38,7 +38,7 @@ class DemoSettings:
     """
 
     seed: int = 0
-    size: int = 64
+    size: int = 48
     shots: int = 5
     steps: int = 20
     training_people: int = 32
@@ -58,7 +58,7 @@ class DemoSettings:
     lr: float = 1e-3
     discriminator_lr: float | None = 2e-4
     pretrain_steps: int = 400
-    meta_iterations: int = 60
+    meta_iterations: int = 50
     meta_lr: float = 1.0
     adapt_steps: int = 20
     target: str = "single-cam01"

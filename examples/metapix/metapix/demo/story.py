@@ -112,19 +112,24 @@ def _groups(settings: DemoSettings, run_dir: Path) -> Iterator[Group]:
             [run_dir / "clips" / name / "manifest.json" for name in clips],
         ),
     ]
+    made = {init: scoring.made_files(settings, run_dir, init) for init in (*scoring.STARTS, *scoring.UNTRAINED)}
+
+    def scoring_of(init: str) -> tuple[Stage, list[Path]]:
+        return stage(f"personalise and score {init}", scoring.score_start, scored, init), made[init]
+
+    # The rivals take longest, so they begin together; who is done early has what needs neither of them to go on with.
     yield [
         (stage("pretrain further (the fair baseline)", stages.pretrain_further, steps), [run_dir / "equal-steps.safetensors"]),
         (stage("meta-train (MetaPix)", stages.meta_train, steps), [run_dir / "theta.safetensors"]),
-    ]
-    made = {init: scoring.made_files(settings, run_dir, init) for init in (*scoring.STARTS, *scoring.UNTRAINED)}
-    yield [
-        (stage("score what learns nothing", scoring.score_untrained, 1), [file for init in scoring.UNTRAINED for file in made[init]]),
-        *((stage(f"personalise and score {init}", scoring.score_start, scored, init), made[init]) for init in scoring.STARTS),
         (
             stage("personalise the shipped start", real_person.personalize_people, len(people_of_their_own)),
             [real_person.scores_file(run_dir), *(real_person.model_file(run_dir, name) for name in people_of_their_own)],
         ),
+        (stage("score what learns nothing", scoring.score_untrained, 1), [file for init in scoring.UNTRAINED for file in made[init]]),
+        scoring_of("random"),
+        scoring_of("pretrain"),
     ]
+    yield [scoring_of("pretrain-equal-steps"), scoring_of("metapix")]
     video = [run_dir / "retarget.mp4", *real_person.pictures(run_dir)]
     yield [(stage("retarget the real person", real_person.retarget_video, settings.real_frames), video)]
 
@@ -139,5 +144,10 @@ def _people(settings: DemoSettings) -> list[dict[str, str]]:
     return [
         {"name": f"{settings.training_people} drawn people", "kind": "drawn", "role": "trained on"},
         {"name": f"{settings.unseen_people} other drawn people", "kind": "drawn", "role": "unseen in training; scored in the table"},
-        *({"name": name, "kind": "real", "role": f"unseen in training; {'; '.join(role)}"} for name, role in roles.items()),
+        {
+            "name": "multi-cam01, multi-cam02",
+            "kind": "real",
+            "role": "the start that ships learned from them; other views of multi-cam04's person",
+        },
+        *({"name": name, "kind": "real", "role": f"a clip unseen in any training; {'; '.join(role)}"} for name, role in roles.items()),
     ]
