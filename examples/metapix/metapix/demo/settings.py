@@ -58,7 +58,7 @@ class DemoSettings:
     lr: float = 1e-3
     discriminator_lr: float | None = 2e-4
     pretrain_steps: int = 400
-    meta_iterations: int = 50
+    meta_iterations: int = 45
     meta_lr: float = 1.0
     adapt_steps: int = 20
     target: str = "single-cam01"
