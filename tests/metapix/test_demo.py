@@ -47,6 +47,7 @@ TINY = DemoSettings(
     video_size=64,
     target="single-cam01",
     driver="single-cam03",
+    driver_rank=0,
     scored_clips=("single-cam01",),
 )
 STARTS = {"random": "random", "pretrain": "pretrained", "pretrain-equal-steps": "equal-steps", "metapix": "theta"}

@@ -42,6 +42,12 @@ def test_the_larger_person_is_followed_though_the_other_is_found_first(frames: l
     assert all(one is not None and one.mask is None for one in followed)
 
 
+def test_the_smaller_person_is_followed_where_that_is_asked_for(frames: list[NDArray[np.uint8]]) -> None:
+    with MainPersonEstimator(masks=False) as largest, MainPersonEstimator(masks=False, rank=1) as second:
+        pairs = [(largest.estimate(frame), second.estimate(frame)) for frame in frames]
+    assert all(a is not None and b is not None and body_size(a.joints) > 1.4 * body_size(b.joints) for a, b in pairs)
+
+
 def test_a_picture_of_one_person_is_of_that_person() -> None:
     image = next(read_video(bundled_videos()["single-cam03"], max_frames=1)).image
     with MainPersonEstimator() as estimator, MediapipeEstimator() as plain:
@@ -60,6 +66,9 @@ def test_who_is_chosen() -> None:
     assert choose_person([person(140)], person(55), unseen=5) == 0, "who was away for a while may have moved"
     assert choose_person([far], person(55), unseen=31) == 0, "whoever is there in the end"
     assert choose_person([], None) is None
+    sizes = [person(0, height) for height in (80.0, 120.0, 100.0)]
+    assert [choose_person(sizes, None, rank=rank) for rank in range(4)] == [1, 2, 0, 0], "by size; the smallest where there are fewer"
+    assert choose_person(sizes, person(2, 80.0), rank=2) is not None, "once found, whoever is nearest"
 
 
 def test_painting_over_hides_the_person_only() -> None:

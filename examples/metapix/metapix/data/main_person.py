@@ -35,13 +35,14 @@ def distance(a: Joints, b: Joints) -> float:
     return float(np.median(np.linalg.norm(a[both, :2] - b[both, :2], axis=1))) / max(body_size(b), 1e-6)
 
 
-def choose_person(people: Sequence[Joints], last: Joints | None, unseen: int = 0) -> int | None:
+def choose_person(people: Sequence[Joints], last: Joints | None, unseen: int = 0, rank: int = 0) -> int | None:
     """Which of several people is the one to follow.
 
     Args:
         people: the joints (18, 3) of each.
-        last: where the followed person was last; ``None`` at first sight, when the largest person is taken.
+        last: where the followed person was last; ``None`` at first sight, when the person of that rank is taken.
         unseen: how many frames ago that was.
+        rank: 0 for the largest person, 1 for the second largest, ...; the smallest where there are fewer.
 
     Returns:
         Its number; ``None`` where nobody can be the person followed so far.
@@ -49,7 +50,8 @@ def choose_person(people: Sequence[Joints], last: Joints | None, unseen: int = 0
     if not people:
         return None
     if last is None or unseen > _PATIENCE:
-        return int(np.argmax([body_size(joints) for joints in people]))
+        by_size = np.argsort([-body_size(joints) for joints in people], kind="stable")
+        return int(by_size[min(rank, len(people) - 1)])
     away = [distance(joints, last) for joints in people]
     nearest = int(np.argmin(away))
     return nearest if away[nearest] <= min(_REACH + _REACH_A_FRAME * unseen, _FARTHEST) else None
@@ -63,10 +65,12 @@ class MainPersonEstimator:
 
     Args:
         masks: find the person's mask, too.
+        rank: which person to follow, by size at first sight; 0 is the largest.
     """
 
-    def __init__(self, *, masks: bool = True) -> None:
+    def __init__(self, *, masks: bool = True, rank: int = 0) -> None:
         self.masks = masks
+        self.rank = rank
         self._tracker = MediapipeEstimator(tracking=True, masks=masks)
         self._finder = MediapipeEstimator(tracking=False)
         self._last: Joints | None = None
@@ -74,7 +78,7 @@ class MainPersonEstimator:
         self._locked = False
 
     def __repr__(self) -> str:
-        return f"MainPersonEstimator(masks={self.masks})"
+        return f"MainPersonEstimator(masks={self.masks}{f', rank={self.rank}' if self.rank else ''})"
 
     def __enter__(self) -> MainPersonEstimator:
         return self
@@ -95,7 +99,7 @@ class MainPersonEstimator:
     def estimate(self, frame: NDArray[np.uint8]) -> Detection | None:
         """The main person in an (H, W, 3) uint8 RGB picture, or None. Successive calls are successive frames."""
         detection = self._tracker.estimate(frame) if self._locked else None
-        if detection is None or choose_person([detection.joints], self._last, self._unseen) is None:
+        if detection is None or choose_person([detection.joints], self._last, self._unseen, self.rank) is None:
             detection = self._find(frame)
         self._locked = detection is not None
         if detection is None:
@@ -106,7 +110,7 @@ class MainPersonEstimator:
 
     def _find(self, frame: NDArray[np.uint8]) -> Detection | None:
         people = find_people(self._finder, frame)
-        chosen = choose_person([person.joints for person in people], self._last, self._unseen)
+        chosen = choose_person([person.joints for person in people], self._last, self._unseen, self.rank)
         if chosen is None:
             return None
         self._tracker.reset()

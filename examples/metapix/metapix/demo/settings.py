@@ -32,6 +32,7 @@ class DemoSettings:
         meta_iterations, meta_lr: steps of theta, and eps.
         adapt_steps: at most so many steps are taken from the start that ships, for a real person.
         target, driver: the packaged clips of the person and of the moves.
+        driver_rank: which person of the driver's clip has the moves, by size: 0 is the largest, 1 the next.
         real_frames: frames taken from each real clip.
         scored_clips: packaged clips that appear in the table for real people.
         video_size: side of each panel of the video, in pixels.
@@ -63,6 +64,7 @@ class DemoSettings:
     adapt_steps: int = 20
     target: str = "single-cam01"
     driver: str = "multi-cam04"
+    driver_rank: int = 1
     real_frames: int = 100
     scored_clips: tuple[str, ...] = ("single-cam01", "single-cam03")
     video_size: int = 256

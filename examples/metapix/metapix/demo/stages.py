@@ -14,6 +14,7 @@ from gan_meta.seeds import derive_seed
 from metapix.data.bundled import bundled_videos
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
+from metapix.data.main_person import MainPersonEstimator
 from metapix.data.prepare import prepare_clip
 from metapix.demo.settings import DemoSettings
 from metapix.tasks import ClipSamples
@@ -96,15 +97,17 @@ def prepare_real(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
         tick(done)
 
     for name in real_clips(settings):
-        prepare_clip(
-            videos[name],
-            run_dir / "clips" / name,
-            size=settings.video_size,
-            max_frames=settings.real_frames,
-            name=name,
-            crop="fixed",
-            progress=progress,
-        )
+        with MainPersonEstimator(rank=settings.driver_rank if name == settings.driver else 0) as estimator:
+            prepare_clip(
+                videos[name],
+                run_dir / "clips" / name,
+                size=settings.video_size,
+                max_frames=settings.real_frames,
+                name=name,
+                estimator=estimator,
+                crop="fixed",
+                progress=progress,
+            )
 
 
 def real_clips(settings: DemoSettings) -> list[str]:
