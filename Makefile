@@ -52,7 +52,7 @@ lint: $(STAMP)  ## Check style (ruff) and types (mypy).
 	$(BIN)/mypy examples/fewshot_glyphs/glyphs.py
 
 test: lint $(ORACLES)  ## Lint, then run all tests.
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # a thread for each of the two processes, and the same sums in all of them
 
 soak: $(STAMP)  ## The long tests: a million damaged files, 100 kills, 2,000 iterations (an hour or two).
 	GAN_META_SOAK=1 $(BIN)/python -m pytest tests/distributed

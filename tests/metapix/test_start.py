@@ -44,6 +44,7 @@ def quiet(*_: object) -> None: ...
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)  # as in the tests; another number of threads sums in another order
     folder = tmp_path_factory.mktemp("start")
     train_start(TINY, folder / "run", folder / "tiny.safetensors", quiet)
     return folder / "tiny.safetensors"
