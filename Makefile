@@ -8,8 +8,8 @@ OUT ?= runs/demo
 ALGORITHM ?= reptile
 LOWEST_PYTHON ?= python3.10
 # The library's tests that need nothing but the library; the others compare with packages that have no old versions to go with.
-LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,checking checkpoint draws game inner losses optimizer_factory outer_step pair \
-	sources tasks trainer)) tests/algorithms $(addprefix tests/models/test_,dcgan.py pix2pix.py registry.py)
+LOWEST_TESTS := $(addprefix tests/,$(addsuffix .py,test_checking test_checkpoint test_losses test_pair test_sources test_tasks test_trainer \
+	training/test_outer_step models/test_dcgan models/test_pix2pix models/test_registry)) tests/game tests/algorithms
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo glyphs test lint docs dist lowest soak bench clean

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gan_meta import models
 from gan_meta.models.posewarp import PosewarpObjective, pose_inputs
-from gan_meta.models.posewarp_layers import SameConv2d
+from gan_meta.models.posewarp.layers import SameConv2d
 
 Step = Callable[[], object]
 

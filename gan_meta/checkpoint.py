@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gan_meta.files import parse_json, replacing
+from gan_meta.game.rates import add_learned_rates, is_rate
 from gan_meta.pair import PLAYERS, GANPair
-from gan_meta.rates import add_learned_rates, is_rate
 
 FORMAT = "gan-meta"
 VERSION = 1

@@ -61,7 +61,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file saved
 @app.command()
 def status(run: Annotated[Path, typer.Argument(help="A run folder (run_dir) of meta-training or joint training.")]) -> None:
     """Show how a run stands: progress, speed, time left, memory, checkpoints; also while it runs."""
-    from gan_meta.run_status import run_status
+    from gan_meta.training.run_status import run_status
 
     table = Table(show_header=False, box=None)
     for label, value in run_status(run).items():
@@ -128,7 +128,7 @@ def statistics(
     """Measure how features respond to your training images: mean and spread a channel, for Posewarp's loss."""
     from gan_meta.checkpoint import CheckpointError
     from gan_meta.image_files import find_images
-    from gan_meta.models.posewarp_features import posewarp_features, response_statistics, save_statistics
+    from gan_meta.models.posewarp.features import posewarp_features, response_statistics, save_statistics
 
     _check_output(out)
     _check_device(device)

@@ -15,18 +15,18 @@ from torch import Tensor
 
 from gan_meta.checkpoint import CheckpointError, load_state, pack_optimizer, unpack_optimizer
 from gan_meta.distributed import World, current
-from gan_meta.frame_share import FrameShare
-from gan_meta.game import Game
-from gan_meta.inner import InnerLoop
-from gan_meta.interruption import Interruption
+from gan_meta.game.engine import Game
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.inner import InnerLoop
+from gan_meta.game.player_loss import check_finite
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.player_loss import check_finite
-from gan_meta.run_folder import RunFolder
-from gan_meta.run_log import check_logs
-from gan_meta.run_monitor import RunMonitor
 from gan_meta.tasks import Samples, count_samples
-from gan_meta.training_state import (
+from gan_meta.training.interruption import Interruption
+from gan_meta.training.run_folder import RunFolder
+from gan_meta.training.run_log import check_logs
+from gan_meta.training.run_monitor import RunMonitor
+from gan_meta.training.training_state import (
     PAIR,
     check_resume,
     check_weights,

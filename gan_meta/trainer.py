@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gan_meta.algorithms.base import MetaAlgorithm
-from gan_meta.bad_tasks import BadTasks
-from gan_meta.best import BestBy, BestSoFar
 from gan_meta.distributed import current
-from gan_meta.frame_share import FrameShare
-from gan_meta.interruption import Interruption, WorkAbandoned
-from gan_meta.meta_batch import MetaBatch, Played
-from gan_meta.meta_state import MetaState
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.roles import is_learned, resolve_roles
 from gan_meta.naming import unknown_name
-from gan_meta.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
 from gan_meta.pair import GANPair
-from gan_meta.parallel import choose_parallel
-from gan_meta.roles import is_learned, resolve_roles
-from gan_meta.run_folder import RunFolder
-from gan_meta.run_log import check_logs
-from gan_meta.run_monitor import RunMonitor
 from gan_meta.tasks import FixedTasks, Task, TaskSource
-from gan_meta.training_state import (
+from gan_meta.training.bad_tasks import BadTasks
+from gan_meta.training.best import BestBy, BestSoFar
+from gan_meta.training.interruption import Interruption, WorkAbandoned
+from gan_meta.training.meta_batch import MetaBatch, Played
+from gan_meta.training.meta_state import MetaState
+from gan_meta.training.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
+from gan_meta.training.parallel import choose_parallel
+from gan_meta.training.run_folder import RunFolder
+from gan_meta.training.run_log import check_logs
+from gan_meta.training.run_monitor import RunMonitor
+from gan_meta.training.training_state import (
     check_resume,
     check_weights,
     describe_inner,

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gan_meta.carry import CarriedMoments
-from gan_meta.frame_share import FrameShare
-from gan_meta.inner import InnerLoop
+from gan_meta.game.carry import CarriedMoments
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.inner import InnerLoop
+from gan_meta.game.rates import PREFIX
+from gan_meta.game.roles import is_learned, resolve_roles
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.rates import PREFIX
-from gan_meta.roles import is_learned, resolve_roles
 from gan_meta.tasks import Task
 
 

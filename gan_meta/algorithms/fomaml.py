@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gan_meta.adaptation import play
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, learned_by_player
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
+from gan_meta.game.adaptation import play
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Task
 

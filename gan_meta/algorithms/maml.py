@@ -14,11 +14,11 @@ from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displac
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
 from gan_meta.algorithms.second_order import refuse_first_order_only, refuse_own_optimizer
+from gan_meta.game.roles import resolve_roles
+from gan_meta.game.unrolled import MEMORY, record
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
-from gan_meta.roles import resolve_roles
 from gan_meta.tasks import Task
-from gan_meta.unrolled import MEMORY, record
 
 
 @register("maml")

@@ -13,7 +13,7 @@ from typing import Any
 
 from gan_meta.algorithms.maml import MAML
 from gan_meta.algorithms.registry import register
-from gan_meta.inner import InnerLoop
+from gan_meta.game.inner import InnerLoop
 
 
 @register("meta-sgd")

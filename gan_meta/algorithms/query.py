@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan_meta.game.player_loss import NonFiniteLossError, player_loss, reduce_loss
+from gan_meta.game.table import has_batch_statistics
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.player_loss import NonFiniteLossError, player_loss, reduce_loss
 from gan_meta.seeds import derive_seed, seeded
-from gan_meta.table import has_batch_statistics
 from gan_meta.tasks import Samples, Task, count_samples, take
 
 

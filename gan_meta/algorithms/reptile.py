@@ -6,11 +6,11 @@ MetaPix, algorithm 1 (printed there without the leading "theta +").
 
 from __future__ import annotations
 
-from gan_meta.adaptation import play
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, displacement, learned_names
 from gan_meta.algorithms.registry import register
+from gan_meta.game.adaptation import play
+from gan_meta.game.roles import adapts, is_learned, resolve_roles
 from gan_meta.pair import GANPair
-from gan_meta.roles import adapts, is_learned, resolve_roles
 from gan_meta.tasks import Task
 
 

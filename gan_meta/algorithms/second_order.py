@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from gan_meta.inner import InnerLoop
+from gan_meta.game.inner import InnerLoop
 from gan_meta.pair import GANPair
 
 

@@ -12,7 +12,7 @@ from gan_meta.models.outline import create_within
 from gan_meta.models.pix2pixhd import load_official_weights as load_pix2pixhd
 from gan_meta.models.posewarp import PosewarpGenerator
 from gan_meta.models.posewarp import load_official_weights as load_posewarp
-from gan_meta.models.posewarp_weights import generator_arguments
+from gan_meta.models.posewarp.weights import generator_arguments
 from gan_meta.models.weights import StateDict, load_strictly, read_state_dict
 from gan_meta.pair import GANPair
 from gan_meta.seeds import seeded

@@ -20,7 +20,12 @@ BuilderFunction = TypeVar("BuilderFunction", bound=Builder)
 ENTRY_POINTS = "gan_meta.models"
 """The entry point group in which an installed package names its builders; one is imported when its model is first asked for."""
 
-_BUILT_IN = {name: f"gan_meta.models.{name}" for name in ("dcgan", "pix2pix", "pix2pixhd", "posewarp")}
+_BUILT_IN = {
+    "dcgan": "gan_meta.models.dcgan",
+    "pix2pix": "gan_meta.models.pix2pix",
+    "pix2pixhd": "gan_meta.models.pix2pixhd.builder",
+    "posewarp": "gan_meta.models.posewarp.builder",
+}
 """Names of the models that come with the library, and the modules that register them."""
 
 _BUILDERS: dict[str, Builder] = {}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import gan_meta as gm
-from gan_meta import unrolled
-from gan_meta.unrolled import record
+from gan_meta.game import unrolled
+from gan_meta.game.unrolled import record
 from tests.conftest import SharedForwardObjective, SquaresObjective, parameters_of, small_batch, smooth_pair
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_tensors
-from gan_meta.run_folder import RunFolder, is_locked
+from gan_meta.training.run_folder import RunFolder, is_locked
 from tests.distributed.launch import difference, finish, message, start, weights
 
 EVERY, KILLS = (1, 100) if os.environ.get("GAN_META_SOAK") else (7, 6)

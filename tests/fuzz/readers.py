@@ -24,10 +24,10 @@ from gan_meta.image_files import read_image
 from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
 from gan_meta.models.posewarp import PosewarpGenerator
 from gan_meta.models.weights import read_state_dict
-from gan_meta.run_log import open_logs
-from gan_meta.run_status import run_status
+from gan_meta.training.run_log import open_logs
+from gan_meta.training.run_status import run_status
 from tests.conftest import SquaresObjective, small_batch, smooth_pair
-from tests.models.posewarp_fixtures import convolutions, write_keras_file
+from tests.models.posewarp.posewarp_fixtures import convolutions, write_keras_file
 
 SMALL = {"pose_channels": 2, "base_channels": 2, "n_downsample": 1, "n_blocks": 1, "discriminator_channels": 2, "n_layers": 1}
 EXTREMES = (0, 1, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 10**12, 2**63 - 1, 2**64 - 1)

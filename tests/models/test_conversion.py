@@ -14,7 +14,7 @@ from gan_meta import GANPair, cli, load_pair, models
 from gan_meta.checkpoint import pair_facts
 from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
 from gan_meta.models.posewarp import PosewarpGenerator, load_official_weights
-from tests.models.posewarp_fixtures import convolutions, write_keras_file
+from tests.models.posewarp.posewarp_fixtures import convolutions, write_keras_file
 
 NAMES = [f"conv2d_{number}" for number in range(1, 53)]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
-from gan_meta.player_loss import player_loss
+from gan_meta.game.player_loss import player_loss
 from gan_meta.seeds import derive_seed, seeded
 
 

@@ -1,0 +1,154 @@
+"""check(): try a pair, an objective and a task, and say in words what works, what is refused and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gan_meta.algorithms import create
+from gan_meta.checking.probes import (
+    CAREFUL,
+    REFUSED,
+    USER_ERRORS,
+    VERDICTS,
+    WORKS,
+    Finding,
+    Trial,
+    probe_detach,
+    probe_gradients,
+    probe_independence,
+    probe_losses,
+    probe_randomness,
+    probe_shared_forward,
+    probe_side_effects,
+    says,
+)
+from gan_meta.game.inner import InnerLoop
+from gan_meta.game.player_loss import NonFiniteLossError
+from gan_meta.objective import Objective
+from gan_meta.pair import GANPair
+from gan_meta.tasks import Task, count_samples, take
+
+ALGORITHMS = ("reptile", "fomaml", "maml")
+STEPS = 2
+"""Length of the games that are tried."""
+SAMPLES = 4
+"""Support samples that the losses are tried on."""
+
+_PROBES: tuple[Callable[[Trial], Iterator[Finding]], ...] = (
+    probe_gradients,
+    probe_detach,
+    probe_randomness,
+    probe_independence,
+    probe_shared_forward,
+    probe_side_effects,
+)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What :func:`check` found; ``print(report)`` reads it out.
+
+    Attributes:
+        findings: in the order they were made.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was refused."""
+        return not self.refused
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """The findings that were refused."""
+        return tuple(finding for finding in self.findings if finding.verdict == REFUSED)
+
+    @property
+    def algorithms(self) -> dict[str, bool]:
+        """Which of the tried algorithms gave a direction; empty when the losses did not work."""
+        return {finding.subject: finding.verdict != REFUSED for finding in self.findings if finding.subject in ALGORITHMS}
+
+    def __str__(self) -> str:
+        widths = max(map(len, VERDICTS)), max(len(finding.subject) for finding in self.findings)
+        return "\n".join(f"{found.verdict:<{widths[0]}}  {found.subject:<{widths[1]}}  {found.text}" for found in self.findings)
+
+
+def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | None = None, seed: int = 0) -> CheckReport:
+    """Try a pair with an objective on a task: its losses, their gradients, and two steps of each kind of algorithm.
+
+    Nothing is trained: all of it happens on copies. It takes about as long as a dozen steps of a game.
+
+    Args:
+        pair: untouched, bit for bit.
+        objective: what each player minimises.
+        task: a task as you would train on; without a query the support stands in for it, and the report says so.
+        inner: the options you mean to play with; only ``steps`` is replaced. The defaults otherwise.
+        seed: of the draws.
+
+    Returns:
+        A report whose ``ok`` says whether nothing was refused, and whose text says what to change.
+
+    Raises:
+        TypeError: when an argument is of another type.
+        ValueError: when the support is empty or the pair has no weights.
+
+    Example:
+        >>> print(check(pair, objective, tasks.sample(seed=0)))
+    """
+    for name, value, kind in (("pair", pair, GANPair), ("objective", objective, Objective), ("task", task, Task)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a gan_meta.{kind.__name__}, got {type(value).__name__}")
+    if next(pair.parameters(), None) is None:
+        raise ValueError("the pair has no weights, so there is nothing to learn")
+    if count_samples(task.support) == 0:
+        raise ValueError("the task's support is empty: there is nothing to try the losses on")
+    inner = dataclasses.replace(inner if inner is not None else InnerLoop(), steps=STEPS)
+    trial = _trial(pair, objective, task, seed)
+    findings = [_describe(trial), *probe_losses(trial)]
+    if all(finding.verdict != REFUSED for finding in findings):
+        for probe in _PROBES:
+            # Each on its own copy: an objective that changes weights or batches must not hide it from the next probe.
+            findings += _tried(probe, _trial(pair, objective, task, seed))
+        findings += _try_algorithms(pair, objective, task, inner, seed)
+    return CheckReport(tuple(findings))
+
+
+def _trial(pair: GANPair, objective: Objective, task: Task, seed: int) -> Trial:
+    device = next(pair.parameters()).device
+    batch = take(task.support, range(min(SAMPLES, count_samples(task.support))))
+    return Trial(pair.clone(), objective, {name: tensor.to(device) for name, tensor in batch.items()}, seed)
+
+
+def _describe(trial: Trial) -> Finding:
+    weights = {player: sum(parameter.numel() for _, parameter in trial.pair.player_parameters(player)) for player in trial.pair.players}
+    players = ", ".join(f"{player} {count:,} weights" for player, count in weights.items())
+    keys = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in trial.batch.items())
+    return Finding("pair and batch", WORKS, f"{players}; a sample has {keys}")
+
+
+def _tried(probe: Callable[[Trial], Iterator[Finding]], trial: Trial) -> Sequence[Finding]:
+    subject = probe.__name__.removeprefix("probe_").replace("_", " ")
+    try:
+        return list(probe(trial))
+    except USER_ERRORS as error:
+        return [Finding(subject, REFUSED, f"it could not be tried: {says(error)}")]
+
+
+def _try_algorithms(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop, seed: int) -> Iterator[Finding]:
+    if task.query is None:
+        yield Finding(
+            "query", CAREFUL, "the task has none: fomaml and maml need one (FewShotTasks(queries=...)); here the support stands in"
+        )
+        task = dataclasses.replace(task, query=task.support)
+    for name in ALGORITHMS:
+        try:
+            create(name, objective=objective, inner=inner).meta_gradient(pair, task, seed)
+        except NonFiniteLossError as error:
+            yield Finding(name, REFUSED, str(error))
+        except USER_ERRORS as error:
+            yield Finding(name, REFUSED, says(error).removeprefix("ValueError: "))
+        else:
+            yield Finding(name, WORKS, "gave a direction after a game of two steps")

@@ -1,0 +1,70 @@
+"""adapt(): play the game on a few samples and return the adapted pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from gan_meta.game.carry import CarriedMoments
+from gan_meta.game.engine import Game
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.inner import InnerLoop
+from gan_meta.game.player_loss import check_finite
+from gan_meta.objective import Objective
+from gan_meta.pair import GANPair
+from gan_meta.tasks import Samples
+
+OnStep = Callable[[int, GANPair, Mapping[str, Tensor]], None]
+
+
+def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0, on_step: OnStep | None = None) -> GANPair:
+    """Play the game on a few samples from this pair's weights and return the adapted pair, phi.
+
+    Args:
+        pair: the start, theta; untouched, bit for bit.
+        objective: what each player minimises.
+        support: the samples, in any form of :data:`gan_meta.tasks.Samples`.
+        inner: the options of the game.
+        seed: fixes the draws, and the global generators for what the objective draws itself.
+        on_step: called after each iteration with (iterations played, the pair as it stands, the iteration's losses by name, as
+            scalar tensors). It must not change the pair.
+
+    Raises:
+        ValueError: when a role pattern matches nothing, a player has nothing to adapt, the support is empty, or a loss has a wrong shape.
+        NonFiniteLossError: when a loss becomes infinite or not a number; the message names the term and the iteration.
+
+    Example:
+        >>> phi = adapt(theta, objective, {"pose": poses, "image": images}, InnerLoop(steps=20))
+    """
+    return play(pair, objective, support, inner, seed, on_step)[0]
+
+
+def play(
+    pair: GANPair,
+    objective: Objective,
+    support: Samples,
+    inner: InnerLoop,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    carried: CarriedMoments | None = None,
+    share: FrameShare | None = None,
+) -> tuple[GANPair, dict[str, float]]:
+    """As :func:`adapt`; returns phi and the last iteration's losses by name.
+
+    Args:
+        carried: the optimiser state of the game before, which this game takes up and leaves to the next; fresh if ``None``.
+        share: how the batches are shared by several ranks that play this game together.
+    """
+    game = Game(pair.clone(), objective, support, inner, seed, share)
+    if carried is not None:
+        carried.hand_to(game)
+    history: list[dict[str, Tensor]] = []
+    for step in range(inner.steps):
+        history.append(game.step())
+        if on_step is not None:
+            on_step(step + 1, game.pair, history[-1])
+    check_finite(history)
+    if carried is not None:
+        carried.take_from(game)
+    return game.finish(), {name: float(value) for name, value in history[-1].items()} if history else {}

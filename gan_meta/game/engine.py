@@ -1,0 +1,119 @@
+"""Game: the engine that plays the two-player game of one task, in place, with an ordinary optimiser."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.inner import InnerLoop
+from gan_meta.game.player_loss import own_gradients
+from gan_meta.game.rates import has_learned_rates, scaled
+from gan_meta.game.roles import adapts
+from gan_meta.game.table import Table, TurnLosses
+from gan_meta.objective import Objective
+from gan_meta.pair import GANPair
+from gan_meta.tasks import Samples
+
+
+class Game:
+    """One game, from a start to its adapted weights, step by step.
+
+    Args:
+        pair: moved in place; hand in a clone to keep the start.
+        objective, support, inner, seed: as for :func:`gan_meta.adapt`.
+        share: how the batches are shared by several ranks that play this game together; ``None``: this process plays it alone.
+
+    Attributes:
+        pair: the weights as they stand.
+        position: how many iterations have been played.
+        optimizers: one a player; together with the weights and the position they are the game's whole state.
+        table: what does not change while the game is played.
+
+    Raises:
+        ValueError: as for :func:`gan_meta.adapt`.
+    """
+
+    def __init__(
+        self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0, share: FrameShare | None = None
+    ) -> None:
+        if inner.optimizer != "sgd" and has_learned_rates(pair):
+            raise ValueError(f'the pair has learned rates, made for plain SGD; use optimizer="sgd" instead of {inner.optimizer!r}')
+        self.table = Table(pair, objective, support, inner, seed, share)
+        self.pair = pair
+        self.inner = inner
+        self.share = share
+        self.position = 0
+        named = dict(pair.named_parameters())
+        self._fixed = {name: parameter.detach() for name, parameter in named.items() if not adapts(self.table.roles[name])}
+        self.parameters = {player: [named[name] for name in names] for player, names in self.table.adapting.items()}
+        self.optimizers = {player: self._optimizer(player) for player, parameters in self.parameters.items() if parameters}
+
+    def step(self) -> dict[str, Tensor]:
+        """Play one iteration and return its losses by name, as scalars on the device."""
+        for player, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.inner.lr_at(self.position, player)
+        logs: dict[str, Tensor] = {}
+        with self.table.iteration(self.position):
+            for turn in self.table.turns:
+                losses = self.table.losses(turn, self.position, self._learning)
+                logs.update(self._move(losses))
+        self.position += 1
+        return logs
+
+    def finish(self) -> GANPair:
+        """The pair, with no gradients left on it."""
+        for parameter in self.pair.parameters():
+            parameter.grad = None
+        return self.pair
+
+    @contextlib.contextmanager
+    def _learning(self, player: str) -> Iterator[None]:
+        """Let only this player's adapting weights require a gradient, so that nothing is kept for those of the other."""
+        required = [(parameter, parameter.requires_grad) for parameter in self.pair.parameters()]
+        own = {id(parameter) for parameter in self.parameters[player]}
+        for parameter, _ in required:
+            parameter.requires_grad_(id(parameter) in own)
+        try:
+            yield
+        finally:
+            for parameter, flag in required:
+                parameter.requires_grad_(flag)
+
+    def _move(self, losses: TurnLosses) -> dict[str, Tensor]:
+        """Take every mover's gradient first, then let them step; returns the losses by name."""
+        gradients: list[Tensor | None] = []
+        for number, (player, loss) in enumerate(losses.players.items()):
+            more_to_come = number + 1 < len(losses.players)
+            gradients += own_gradients(loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
+        parameters = [parameter for player in losses.players for parameter in self.parameters[player]]
+        logs = losses.logs
+        if self.share is not None:
+            gradients, logs = self.share.sum(gradients, parameters, logs)
+        names = [name for player in losses.players for name in self.table.adapting[player]]
+        for parameter, step in zip(parameters, scaled(names, gradients, self._fixed), strict=True):
+            parameter.grad = step
+        for player in losses.players:
+            self.optimizers[player].step()
+        return logs
+
+    def _optimizer(self, player: str) -> torch.optim.Optimizer:
+        parameters, lr = self.parameters[player], self.inner.lr_at(0, player)
+        if not isinstance(self.inner.optimizer, str):
+            return _checked(self.inner.optimizer(parameters, lr=lr))
+        if self.inner.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=lr)
+        return torch.optim.Adam(parameters, lr=lr, betas=self.inner.betas, eps=self.inner.eps)
+
+
+def _checked(optimizer: object) -> torch.optim.Optimizer:
+    """What a factory made, if a game can be played with it."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"the optimizer factory must return a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError("LBFGS asks for the loss again within a step, which a game of two players does not offer; use another optimizer")
+    return optimizer

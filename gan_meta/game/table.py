@@ -1,0 +1,169 @@
+"""Table: what stays the same while a game is played: the players, their turns, the samples, and what a turn costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gan_meta.game.draws import Draw, SamplePool, draw
+from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.inner import InnerLoop, Turn
+from gan_meta.game.player_loss import player_loss, present, reduce_loss
+from gan_meta.game.roles import adapts, resolve_roles
+from gan_meta.objective import Batch, Objective
+from gan_meta.pair import GANPair
+from gan_meta.seeds import derive_seed, random_state, restore_random_state, seeded
+from gan_meta.tasks import Samples
+
+_RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
+
+Learning = Callable[[str], AbstractContextManager[None]]
+"""Around the forward pass of one player's loss: how the engine says that this player learns from it."""
+
+
+class TurnLosses(NamedTuple):
+    """What a turn costs: each mover's loss with its graph, and all losses and terms by name for the logs; scalars."""
+
+    players: dict[str, Tensor]
+    logs: dict[str, Tensor]
+
+
+class _Unreduced(NamedTuple):
+    """A turn's losses and terms as the objective gives them, with their samples' number and weights (``None``: all alike)."""
+
+    players: dict[str, Tensor]
+    parts: dict[str, Tensor]
+    n_samples: int
+    weights: Tensor | None = None
+
+
+class Table:
+    """The fixed part of one game. It asks ``pair`` as it stands, and moves nothing but the buffers.
+
+    Attributes:
+        adapting: each player's adapting parameters, by name, in the order of ``named_parameters()``.
+        roles: each parameter's role.
+        turns: the turns of an iteration; a player with nothing to adapt takes none.
+
+    Raises:
+        ValueError: as for :func:`gan_meta.adapt`.
+    """
+
+    def __init__(
+        self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int, share: FrameShare | None = None
+    ) -> None:
+        self.pair = pair
+        self.objective = objective
+        self.inner = inner
+        self.seed = seed
+        self.share = share
+        self.roles = resolve_roles(pair, inner.all_roles if pair.discriminator is not None else dict(inner.roles))
+        self.adapting = {
+            player: [name for name, _ in pair.player_parameters(player) if adapts(self.roles[name])] for player in pair.players
+        }
+        self._check_players()
+        self.turns = self._playable_turns()
+        reference = next(pair.parameters())
+        self.device, self.dtype = reference.device, reference.dtype
+        self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
+        self._may_be_unique = inner.unique_samples and not has_batch_statistics(pair)
+        self._is_unique: dict[tuple[str, ...], bool] = {}
+        if share is not None and has_batch_statistics(pair):
+            raise ValueError(
+                "batch normalisation in training mode mixes the samples of a batch, which several ranks cannot share; "
+                'use parallel="tasks", or eval() on those layers'
+            )
+
+    def iteration(self, position: int) -> AbstractContextManager[None]:
+        """Around one iteration: what it draws at random depends on the seed and the position alone."""
+        return seeded(derive_seed(self.seed, "step", position), self.device)
+
+    def losses(self, turn: Turn, position: int, learning: Learning) -> TurnLosses:
+        """The losses of a turn of the iteration at this position, with the weights as they stand."""
+        rounds = max(self.inner.update_ratio)
+        drawn = draw(self.pool.n_samples, self.inner.batch_size, len(self.pool.transforms), position * rounds + turn.batch, self.seed)
+        found = self._unreduced(turn.players, drawn, learning)
+        where = f" at iteration {position}"
+        players = {
+            player: reduce_loss(loss, found.n_samples, found.weights, f"the {player}'s loss", where)
+            for player, loss in found.players.items()
+        }
+        logs = {player: loss.detach() for player, loss in players.items()}
+        with torch.no_grad():
+            for name, part in found.parts.items():
+                logs[name] = reduce_loss(part.detach(), found.n_samples, found.weights, f"the term {name!r}", where)
+        return TurnLosses(players, logs)
+
+    def _unreduced(self, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+        if self.share is not None:
+            return self._own_share(self.share, players, drawn, learning)
+        if not (self._may_be_unique and drawn.has_repeats and self._is_unique.get(players, True)):
+            return self._forward(players, drawn.items, learning)
+        items, weights = drawn.unique(self.dtype)
+        if players in self._is_unique:
+            return self._forward(players, items, learning)._replace(weights=weights.to(self.device))
+        # The first time: only losses per sample that drew nothing at random are the same for unique samples as for repeats.
+        buffers = [buffer.clone() for buffer in self.pair.buffers()]
+        before = random_state(self.device)
+        found = self._forward(players, items, learning)
+        drew_nothing = all(torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True))
+        self._is_unique[players] = drew_nothing and all(loss.ndim == 1 for loss in found.players.values())
+        if self._is_unique[players]:
+            return found._replace(weights=weights.to(self.device))
+        with torch.no_grad():
+            for buffer, kept in zip(self.pair.buffers(), buffers, strict=True):
+                buffer.copy_(kept)
+        restore_random_state(before, self.device)
+        return self._forward(players, drawn.items, learning)
+
+    def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+        """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
+        before = random_state(self.device)
+        items, weights = share.of(*drawn.unique(self.dtype))
+        found = self._forward(players, items, learning)
+        if any(loss.ndim == 0 for loss in found.players.values()):
+            raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
+        if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
+            raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
+        parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
+        return found._replace(weights=weights.to(self.device), parts=parts)
+
+    def _forward(self, players: tuple[str, ...], items: Tensor, learning: Learning) -> _Unreduced:
+        batch: Batch = self.pool.take(items)
+        if len(players) == 2 and type(self.objective).losses is not Objective.losses:
+            both = self.objective.losses(self.pair, batch)
+            return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), len(items))
+        losses, parts = {}, {}
+        for player in players:
+            with learning(player):
+                losses[player], terms = player_loss(self.objective, self.pair, batch, player)
+            parts.update(terms)
+        return _Unreduced(losses, parts, len(items))
+
+    def _check_players(self) -> None:
+        if not self.adapting["generator"]:
+            raise ValueError("the generator takes turns but has no weight that adapts: all of its weights are 'shared' or 'frozen'")
+        if self.pair.discriminator is None and self.inner.update_ratio != (1, 1):
+            raise ValueError(f"update_ratio={self.inner.update_ratio} needs a discriminator, but the pair has none")
+        if self.inner.freeze_d != "never" and self.pair.discriminator is None:
+            raise ValueError(f"freeze_d={self.inner.freeze_d!r} needs a discriminator, but the pair has none")
+        if self.inner.update_ratio != (1, 1) and not self.adapting.get("discriminator"):
+            raise ValueError(f"update_ratio={self.inner.update_ratio} gives the discriminator turns, but none of its weights adapts")
+
+    def _playable_turns(self) -> list[Turn]:
+        turns = [Turn(tuple(player for player in turn.players if self.adapting.get(player)), turn.batch) for turn in self.inner.turns()]
+        return [turn for turn in turns if turn.players]
+
+
+def has_batch_statistics(pair: GANPair) -> bool:
+    """Whether some normalisation mixes the samples of a batch, or keeps statistics of them, as the pair stands."""
+    for module in pair.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or not module.track_running_stats):
+            return True
+        if isinstance(module, nn.modules.instancenorm._InstanceNorm) and module.training and module.track_running_stats:
+            return True
+    return False
