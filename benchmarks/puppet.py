@@ -17,9 +17,9 @@ from metapix.data.pose import MediapipeEstimator
 from metapix.data.prepare import crop_track
 from metapix.data.track import estimate_track
 from metapix.evaluate import score_clip
-from metapix.plate import background_plate
-from metapix.pose_input import to_unit
-from metapix.puppet import Puppet
+from metapix.poses.pose_input import to_unit
+from metapix.puppet.plate import background_plate
+from metapix.puppet.puppet import Puppet
 from metapix.tasks import nearest_frames, split
 
 SCORES = ("ssim", "psnr", "person_psnr")

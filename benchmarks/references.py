@@ -21,7 +21,7 @@ from metapix.data.clip import Clip
 from metapix.demo.crew import Crew, Stage
 from metapix.evaluate import evaluate_nearest, evaluate_puppet, evaluate_start
 from metapix.files import read_json, write_text
-from metapix.pose_input import flip
+from metapix.poses.pose_input import flip
 from metapix.recipe import Recipe
 from metapix.reference import REFERENCE_CHANNELS
 from metapix.reference_tasks import ReferenceSamples, ReferenceTasks

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from metapix.data.clip import Clip
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
 
 from gan_meta.models.limbs import pixel_grid, segment_distance
 

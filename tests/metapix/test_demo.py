@@ -23,7 +23,7 @@ from metapix.demo.table import print_results
 from metapix.errors import InputError
 from metapix.evaluate import evaluate_nearest, evaluate_puppet, evaluate_start
 from metapix.performer import load_performer
-from metapix.puppet import Puppet
+from metapix.puppet.puppet import Puppet
 from metapix.tasks import split
 from safetensors.torch import load
 

@@ -17,7 +17,7 @@ from metapix.data.drawn.motion import BEATS, pose_at
 from metapix.data.drawn.render import Figure, Layer, Renderer, bone_matrices
 from metapix.data.drawn.wardrobe import person_surfaces
 from metapix.errors import InputError
-from metapix.skeleton import INDEX, JOINTS
+from metapix.poses.skeleton import INDEX, JOINTS
 from numpy.typing import NDArray
 from torch.nn import functional
 

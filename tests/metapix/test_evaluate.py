@@ -11,7 +11,7 @@ import torch
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.evaluate import evaluate_nearest, evaluate_start, make_row, score_clip
-from metapix.pose_input import joint_heatmaps, person_discs, to_unit
+from metapix.poses.pose_input import joint_heatmaps, person_discs, to_unit
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 import gan_meta as gm

@@ -15,7 +15,7 @@ from metapix.data.clip import Clip
 from metapix.data.coco import COCO_KEYPOINTS
 from metapix.data.folder import Source, is_prepared, read_clip, write_clip
 from metapix.errors import InputError
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
 from PIL import Image
 
 

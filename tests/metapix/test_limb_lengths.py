@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metapix.limb_lengths import match_limbs
-from metapix.skeleton import BONES, INDEX
+from metapix.poses.limb_lengths import match_limbs
+from metapix.poses.skeleton import BONES, INDEX
 
 from tests.metapix.stick import pose
 

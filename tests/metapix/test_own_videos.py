@@ -13,9 +13,9 @@ from metapix.data.bundled import bundled_videos
 from metapix.data.clip import Clip
 from metapix.data.folder import read_clip
 from metapix.data.video import VideoWriter, probe, read_video
-from metapix.pose_input import person_discs
+from metapix.poses.pose_input import person_discs
+from metapix.poses.skeleton import INDEX
 from metapix.recipe import Recipe
-from metapix.skeleton import INDEX
 from PIL import Image
 
 import gan_meta as gm

@@ -13,7 +13,7 @@ from metapix.data.drawn import draw_clip
 from metapix.data.folder import write_clip
 from metapix.data.video import read_video
 from metapix.performer import Performer, load_performer, save_performer
-from metapix.puppet import Puppet
+from metapix.puppet.puppet import Puppet
 from metapix.recipe import Recipe, recipe_of
 
 import gan_meta as gm

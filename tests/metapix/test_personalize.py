@@ -7,7 +7,7 @@ import torch
 from metapix.data.drawn import draw_clip
 from metapix.errors import InputError
 from metapix.personalize import generate, personalize
-from metapix.pose_input import joint_heatmaps, to_unit
+from metapix.poses.pose_input import joint_heatmaps, to_unit
 
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective

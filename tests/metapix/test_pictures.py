@@ -13,8 +13,8 @@ from metapix.data.pictures import clip_of_pictures, read_picture
 from metapix.data.video import read_video
 from metapix.errors import InputError
 from metapix.performer import Performer
+from metapix.poses.skeleton import INDEX
 from metapix.production import open_clip
-from metapix.skeleton import INDEX
 from PIL import Image
 
 ORIENTATION = 0x0112

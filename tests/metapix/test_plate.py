@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from metapix.background import MARGINS, fill, person_pixels
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.plate import background_plate
+from metapix.puppet.background import MARGINS, fill, person_pixels
+from metapix.puppet.plate import background_plate
 
 from tests.metapix.stick import SIZE, clip_of, pose, wall
 

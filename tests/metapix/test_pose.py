@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from metapix.data.pose import MediapipeEstimator, joints_from_mediapipe, smooth_joints
 from metapix.data.sides import untangle_sides
 from metapix.errors import InputError
-from metapix.skeleton import INDEX, MIRROR
+from metapix.poses.skeleton import INDEX, MIRROR
 from torch import Tensor
 
 

@@ -13,7 +13,7 @@ from metapix.data.folder import write_clip
 from metapix.data.pose_files import PosesFromFiles, read_poses
 from metapix.data.prepare import prepare_clip
 from metapix.errors import InputError
-from metapix.skeleton import INDEX, JOINTS
+from metapix.poses.skeleton import INDEX, JOINTS
 
 from tests.metapix.clips import noise_clip
 from tests.metapix.test_prepare import noise_video

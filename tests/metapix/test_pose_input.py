@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from metapix.pose_input import HEATMAP_SIGMA, flip, joint_heatmaps, person_discs, to_bytes, to_unit
-from metapix.skeleton import BONES, INDEX
+from metapix.poses.pose_input import HEATMAP_SIGMA, flip, joint_heatmaps, person_discs, to_bytes, to_unit
+from metapix.poses.skeleton import BONES, INDEX
 
 from tests.metapix.clips import noise_clip
 

@@ -9,7 +9,7 @@ import torch
 from metapix.errors import InputError
 from metapix.performer import load_performer, save_performer
 from metapix.personalize import generate, personalize
-from metapix.pose_labels import (
+from metapix.poses.pose_labels import (
     LABEL_MODEL,
     LIMBS,
     MIRROR_CLASSES,
@@ -21,8 +21,8 @@ from metapix.pose_labels import (
     pose_facts,
     pose_of,
 )
+from metapix.poses.skeleton import INDEX, JOINTS, MIRROR
 from metapix.recipe import Recipe
-from metapix.skeleton import INDEX, JOINTS, MIRROR
 
 import gan_meta as gm
 from tests.metapix.stick import SIZE, clip_of, pose, wall

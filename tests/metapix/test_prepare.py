@@ -20,7 +20,7 @@ from metapix.data.prepare import crop_track, prepare_clip
 from metapix.data.track import Track, estimate_track, keep_person, longest_stretch
 from metapix.data.video import VideoWriter, read_video
 from metapix.errors import InputError
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
 from numpy.typing import NDArray
 
 VIDEO = "single-cam01"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.puppet import Puppet
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
+from metapix.puppet.puppet import Puppet
 from torch import Tensor
 
 from gan_meta.metrics import image_metrics, masked_psnr

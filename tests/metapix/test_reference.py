@@ -9,8 +9,8 @@ from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.errors import InputError
 from metapix.personalize import draw, generate, personalize, pose_inputs
-from metapix.pose_input import joint_heatmaps
-from metapix.puppet import Puppet
+from metapix.poses.pose_input import joint_heatmaps
+from metapix.puppet.puppet import Puppet
 from metapix.reference import REFERENCE_CHANNELS, Reference, build_reference_pair, reference_of, shot_samples
 
 import gan_meta as gm

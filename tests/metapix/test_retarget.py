@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metapix.data.drawn import draw_clip
 from metapix.errors import InputError
-from metapix.retarget import align_poses
-from metapix.skeleton import INDEX
+from metapix.poses.retarget import align_poses
+from metapix.poses.skeleton import INDEX
 
 ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 

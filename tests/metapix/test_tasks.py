@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import joint_heatmaps
+from metapix.poses.pose_input import joint_heatmaps
 from metapix.tasks import ClipSamples, evenly_spaced, nearest_frames, split
 
 from gan_meta import BatchSource, FewShotTasks

@@ -12,7 +12,7 @@ import torch
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import write_clip
 from metapix.errors import InputError
-from metapix.pose_labels import pose_of
+from metapix.poses.pose_labels import pose_of
 from metapix.recipe import recipe_of
 from metapix.training import stages
 from metapix.training.preset import MetaTrain, Preset, Pretrain, load_preset

@@ -12,10 +12,10 @@ from torch import Tensor
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.personalize import OnStep, draw, personalize, pose_inputs
-from metapix.pose_input import person_discs, to_bytes, to_unit
-from metapix.pose_labels import pose_of
+from metapix.poses.pose_input import person_discs, to_bytes, to_unit
+from metapix.poses.pose_labels import pose_of
+from metapix.poses.skeleton import N_JOINTS
 from metapix.reference import Reference, reference_image, reference_of, trusted
-from metapix.skeleton import N_JOINTS
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 _FOLDS = 5

@@ -10,11 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 from rich.logging import RichHandler
 
+from metapix.commands.people import COMMANDS
+from metapix.commands.prepare import download, prepare
+from metapix.commands.start import train_start
+from metapix.commands.training import meta_train, pretrain
 from metapix.errors import InputError
-from metapix.people_commands import COMMANDS
-from metapix.prepare_commands import download, prepare
-from metapix.start_command import train_start
-from metapix.training_commands import meta_train, pretrain
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",

@@ -23,7 +23,7 @@ from metapix.data.prefetch import prefetch
 from metapix.data.shots import can_find_shots
 from metapix.data.track import tracks_of
 from metapix.data.video import read_video
-from metapix.skeleton import N_JOINTS
+from metapix.poses.skeleton import N_JOINTS
 
 _EVEN = 0.25  # of a frame: how far times may be off an even rate
 

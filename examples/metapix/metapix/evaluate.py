@@ -12,9 +12,9 @@ from torch import Tensor
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.personalize import draw, personalize, pose_inputs
-from metapix.pose_input import person_discs, to_bytes, to_unit
-from metapix.pose_labels import pose_of
-from metapix.puppet import Puppet
+from metapix.poses.pose_input import person_discs, to_bytes, to_unit
+from metapix.poses.pose_labels import pose_of
+from metapix.puppet.puppet import Puppet
 from metapix.reference import Reference, reference_of
 from metapix.tasks import evenly_spaced, nearest_frames, split
 

@@ -10,7 +10,7 @@ import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.evaluate import score_clip
 from metapix.personalize import draw, pose_inputs
-from metapix.pose_labels import pose_of
+from metapix.poses.pose_labels import pose_of
 from metapix.reference import Reference, reference_of
 
 MOST_FRAMES = 12

@@ -19,7 +19,7 @@ from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
-from metapix.pose_labels import check_pose_facts, pose_facts, pose_of
+from metapix.poses.pose_labels import check_pose_facts, pose_facts, pose_of
 from metapix.recipe import Recipe, recipe_of
 from metapix.reference import REFERENCE_CHANNELS, Reference, reference_of
 from metapix.tasks import evenly_spaced, split

@@ -14,8 +14,8 @@ from gan_meta.checkpoint import load_extra, pair_facts
 from metapix.data.clip import Clip, scale_joints
 from metapix.errors import InputError
 from metapix.personalize import generate
-from metapix.pose_labels import check_pose_facts
-from metapix.puppet import Puppet
+from metapix.poses.pose_labels import check_pose_facts
+from metapix.puppet.puppet import Puppet
 from metapix.reference import Reference, reference_image, reference_of
 
 _AT_ONCE = 16

@@ -11,7 +11,7 @@ from torch import Tensor
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_labels import draw_poses, fit_flip, pose_of
+from metapix.poses.pose_labels import draw_poses, fit_flip, pose_of
 from metapix.reference import Reference, reference_of, shot_samples
 
 OnStep = Callable[[int, gm.GANPair, Mapping[str, Tensor]], None]

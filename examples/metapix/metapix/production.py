@@ -20,10 +20,10 @@ from metapix.data.prepare import prepare_video
 from metapix.data.video_writer import VideoWriter
 from metapix.driver import Driver, clip_driver, open_video_driver
 from metapix.errors import InputError
-from metapix.limb_lengths import match_limbs
 from metapix.performer import Performer
-from metapix.pose_input import to_bytes
-from metapix.retarget import align_poses
+from metapix.poses.limb_lengths import match_limbs
+from metapix.poses.pose_input import to_bytes
+from metapix.poses.retarget import align_poses
 
 Tick = Callable[[int, int | None], None]
 

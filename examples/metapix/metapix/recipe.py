@@ -12,7 +12,7 @@ import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.errors import InputError
-from metapix.pose_input import flip
+from metapix.poses.pose_input import flip
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import gan_meta as gm
 from gan_meta.models.pix2pixhd import GlobalGenerator, MultiscaleDiscriminator
 from gan_meta.naming import unknown_name
 from metapix.data.clip import Clip, scale_joints
-from metapix.plate import background_plate
-from metapix.puppet import Puppet
-from metapix.skeleton import N_JOINTS
+from metapix.poses.skeleton import N_JOINTS
+from metapix.puppet.plate import background_plate
+from metapix.puppet.puppet import Puppet
 from metapix.tasks import nearest_frames, with_pose
 
 REFERENCE_CHANNELS = {"none": 0, "plate": 3, "puppet": 7}

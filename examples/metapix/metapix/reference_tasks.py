@@ -13,7 +13,7 @@ import gan_meta as gm
 from gan_meta.models.limbs import pixel_grid, sample
 from gan_meta.seeds import derive_seed
 from metapix.data.clip import Clip
-from metapix.pose_input import joint_heatmaps, person_discs, to_bytes, to_unit
+from metapix.poses.pose_input import joint_heatmaps, person_discs, to_bytes, to_unit
 from metapix.reference import Reference, shot_samples
 from metapix.tasks import with_pose
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from gan_meta import Batch
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.pose_input import person_discs, to_unit
-from metapix.pose_labels import draw_poses
+from metapix.poses.pose_input import person_discs, to_unit
+from metapix.poses.pose_labels import draw_poses
 
 TRAIN_SHARE = 0.85
 """The first part of each test video is for personalisation, the rest for scores (the paper's section 4.1)."""

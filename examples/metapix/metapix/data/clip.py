@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metapix.skeleton import N_JOINTS
+from metapix.poses.skeleton import N_JOINTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Clip:
         name: what reports call it.
         frames: (N, 3, S, S) uint8, RGB.
         joints: (N, 18, 3) float32: x, y in pixels of ``frames`` (0 is the centre of the first pixel; may lie outside the
-            picture) and a confidence in [0, 1]; see :mod:`metapix.skeleton` for the order. Confidence 0: not seen.
+            picture) and a confidence in [0, 1]; see :mod:`metapix.poses.skeleton` for the order. Confidence 0: not seen.
         fps: frames per second.
         masks: (N, 1, S, S) uint8, 0 to 255: how surely a pixel belongs to the person; ``None`` where unknown.
         boxes: (N, 3) float32: left, top and side of each frame's crop in the camera's pixels (the pixel centre of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metapix.errors import InputError
-from metapix.skeleton import INDEX, N_JOINTS
+from metapix.poses.skeleton import INDEX, N_JOINTS
 
 COCO_KEYPOINTS: tuple[str, ...] = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",

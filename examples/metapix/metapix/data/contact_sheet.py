@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metapix.data.pose import MIN_CONFIDENCE
-from metapix.skeleton import BONES, JOINTS
+from metapix.poses.skeleton import BONES, JOINTS
 
 _PICTURES, _COLUMNS = 12, 4
 _LEAST_SIDE, _MOST_SIDE = 192, 320

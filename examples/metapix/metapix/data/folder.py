@@ -9,7 +9,7 @@
     manifest.json          format, version, name, kind, source, fps, size, boxes, settings, SHA-256 of every other file
 
 An annotation's "keypoints" are COCO's 17 as x, y, v: v is 2 for a confidence of 0.5 and more, 1 below, 0 (with x = y = 0) for
-none. "metapix_joints" holds all 18 joints of :mod:`metapix.skeleton` as [x, y, confidence], exactly. All x and y are pixels of
+none. "metapix_joints" holds all 18 joints of :mod:`metapix.poses.skeleton` as [x, y, confidence], exactly. All x and y are pixels of
 the frame, 0 at the centre of the first pixel.
 """
 

@@ -15,7 +15,7 @@ from metapix.data.pose import MIN_CONFIDENCE, Detection, PoseEstimator, Resumabl
 from metapix.data.prefetch import prefetch
 from metapix.data.shots import ShotFinder, can_find_shots
 from metapix.data.video import Frame, probe, read_video
-from metapix.skeleton import BONES
+from metapix.poses.skeleton import BONES
 
 _ISLAND = 8  # mask values below this separate islands
 

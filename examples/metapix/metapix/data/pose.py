@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metapix.errors import InputError
-from metapix.skeleton import INDEX, N_JOINTS
+from metapix.poses.skeleton import INDEX, N_JOINTS
 
 MAX_GAP_SECONDS = 1 / 3
 SMOOTHING_SECONDS = 0.05

@@ -15,7 +15,7 @@ from metapix.data.main_person import Joints, choose_person
 from metapix.data.pose import Detection
 from metapix.errors import InputError
 from metapix.files import read_json
-from metapix.skeleton import INDEX, JOINTS, N_JOINTS
+from metapix.poses.skeleton import INDEX, JOINTS, N_JOINTS
 
 _BODY_25 = (*range(8), *range(9, 19))  # OpenPose's 25 points without the middle of the hips and the feet are our 18, in our order
 _ADVICE = "give a folder of OpenPose's *_keypoints.json, or a COCO keypoints document"

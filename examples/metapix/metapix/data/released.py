@@ -25,8 +25,8 @@ from torch import Tensor
 from gan_meta import Batch
 from metapix.data.pictures import read_picture
 from metapix.errors import InputError
-from metapix.pose_input import to_unit
-from metapix.pose_labels import N_CLASSES, one_hot
+from metapix.poses.pose_input import to_unit
+from metapix.poses.pose_labels import N_CLASSES, one_hot
 
 ROLES = ("train", "test")
 _LIST = re.compile(r"(train|test)_(\w+)_img\.txt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metapix.skeleton import MIRROR
+from metapix.poses.skeleton import MIRROR
 
 _BODY = slice(2, 14)  # shoulders to ankles; the face is too small to tell its sides by position
 _CLEARLY = 0.5

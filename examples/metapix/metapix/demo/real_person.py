@@ -19,10 +19,10 @@ from metapix.files import read_json, write_picture, write_text
 from metapix.people import personalize_to
 from metapix.performer import Performer, load_performer
 from metapix.personalize import draw, pose_inputs
-from metapix.pose_input import to_bytes
-from metapix.puppet import Puppet
+from metapix.poses.pose_input import to_bytes
+from metapix.poses.retarget import align_poses
+from metapix.puppet.puppet import Puppet
 from metapix.reference import Reference, reference_of
-from metapix.retarget import align_poses
 from metapix.start import load_shipped_start
 from metapix.tasks import evenly_spaced, nearest_frames, split
 

@@ -15,8 +15,8 @@ from metapix.demo.settings import DemoSettings
 from metapix.demo.stages import Tick, load_people
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
 from metapix.files import read_json, write_picture, write_text
-from metapix.pose_input import to_bytes
-from metapix.puppet import Puppet
+from metapix.poses.pose_input import to_bytes
+from metapix.puppet.puppet import Puppet
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 MODEL = "Pix2PixHD"

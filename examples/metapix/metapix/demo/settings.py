@@ -8,9 +8,9 @@ from typing import Any
 
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
-from metapix.pose_input import flip
+from metapix.poses.pose_input import flip
+from metapix.poses.skeleton import N_JOINTS
 from metapix.recipe import Recipe
-from metapix.skeleton import N_JOINTS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gan_meta as gm
 from metapix.data.drawn.noise import Noise
-from metapix.pose_input import flip
+from metapix.poses.pose_input import flip
 from metapix.recipe import Recipe
 
 

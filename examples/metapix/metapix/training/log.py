@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from metapix.files import write_picture, write_text
-from metapix.pose_input import to_bytes
+from metapix.poses.pose_input import to_bytes
 
 _FLUSH_EVERY = 20  # rows
 

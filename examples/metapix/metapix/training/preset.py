@@ -15,7 +15,7 @@ import tomllib
 import gan_meta as gm
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
-from metapix.pose_labels import POSE_INPUTS
+from metapix.poses.pose_labels import POSE_INPUTS
 from metapix.recipe import Recipe
 
 T = TypeVar("T")

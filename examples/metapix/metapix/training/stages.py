@@ -17,8 +17,8 @@ from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.people import on_device
 from metapix.personalize import draw
-from metapix.pose_input import flip
-from metapix.pose_labels import LABEL_MODEL, fit_flip, pose_facts, pose_of
+from metapix.poses.pose_input import flip
+from metapix.poses.pose_labels import LABEL_MODEL, fit_flip, pose_facts, pose_of
 from metapix.recipe import Recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.log import TrainingLog

@@ -9,7 +9,7 @@ from metapix.data.drawn.body import BONE, Proportions
 from metapix.data.drawn.head import face_points
 from metapix.data.drawn.kinematics import Skeleton
 from metapix.data.drawn.render import Layer
-from metapix.skeleton import JOINTS
+from metapix.poses.skeleton import JOINTS
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _COVER = {"neck": 0.10, "shoulder": 0.105, "elbow": 0.075, "wrist": 0.06, "hip":
 
 
 def joint_places(person: Proportions, skeleton: Skeleton) -> Array:
-    """(T, 18, 3) world places in metres, in the order of :data:`metapix.skeleton.JOINTS`."""
+    """(T, 18, 3) world places in metres, in the order of :data:`metapix.poses.skeleton.JOINTS`."""
     rest, face = person.rest, face_points(person)
     places = []
     for name in JOINTS:

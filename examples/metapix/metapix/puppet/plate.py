@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_meta.models.limbs import pixel_grid, sample
-from metapix.align import Mask, Matrix, Pictures, camera_moves, homographies_to
-from metapix.background import MARGINS, fill, merge, person_pixels
 from metapix.data.clip import Clip
 from metapix.errors import InputError
+from metapix.puppet.align import Mask, Matrix, Pictures, camera_moves, homographies_to
+from metapix.puppet.background import MARGINS, fill, merge, person_pixels
 
 log = logging.getLogger(__name__)
 

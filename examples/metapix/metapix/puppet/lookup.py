@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gan_meta.models.limbs import direction, normal, segment_coordinates, similarity_transforms, stretch_transforms, with_offset
-from metapix.body import FACE_JOINTS, FIRST_LIMB, HEAD, TORSO_JOINTS, Body
-from metapix.skeleton import INDEX, MIRROR
+from metapix.poses.skeleton import INDEX, MIRROR
+from metapix.puppet.body import FACE_JOINTS, FIRST_LIMB, HEAD, TORSO_JOINTS, Body
 
 _HEAD_JOINTS = (*FACE_JOINTS, INDEX["neck"])
 _HEAD_WEIGHTS = (1.0, 0.7, 0.7, 1.0, 1.0, 0.2)
@@ -18,7 +18,7 @@ def source_places(part: int, target: Body, source: Body, sources: Tensor, grid: 
     """For pixels of the target, the place in the source frame that shows the same spot of a part.
 
     Args:
-        part: index in :data:`metapix.body.PARTS`.
+        part: index in :data:`metapix.puppet.body.PARTS`.
         target: N poses.
         source: K poses.
         sources: (N,) which of the K to read for each pose.

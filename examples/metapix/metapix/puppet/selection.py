@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.models.limbs import direction
-from metapix.body import HEAD, Body
+from metapix.puppet.body import HEAD, Body
 
 _SOURCES = 4  # blended at most; averaging all K blurs
 _SHARPNESS = 0.15  # a source that costs this much more than another counts e times less

@@ -36,7 +36,7 @@ def pretrain(
     cache: Cache = _CLIPS,
 ) -> None:
     """Train a pair on many people together: the start that meta-training begins from."""
-    from metapix.people_commands import make_folder, progress_bars
+    from metapix.commands.people import make_folder, progress_bars
     from metapix.training import stages
     from metapix.training.preset import load_preset
     from metapix.training.subjects import find_subjects
@@ -61,7 +61,7 @@ def meta_train(
     cache: Cache = _CLIPS,
 ) -> None:
     """Learn a start from which a few steps on a few frames of somebody new go far."""
-    from metapix.people_commands import make_folder, progress_bars
+    from metapix.commands.people import make_folder, progress_bars
     from metapix.training import stages
     from metapix.training.preset import load_preset
     from metapix.training.subjects import find_subjects

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from metapix.errors import InputError
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
 
 _BODY = (
     ("neck", "right_hip"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metapix.skeleton import BONES, INDEX, MIRROR
+from metapix.poses.skeleton import BONES, INDEX, MIRROR
 
 _STRETCHED = 0.9
 """Quantile over frames that stands for a bone's length: projection only ever shortens a bone, and the maximum is noise."""
@@ -19,7 +19,7 @@ def match_limbs(poses: Tensor, target: Tensor) -> Tensor:
     Both sides of the body get the same lengths. Bones that one of the two never shows keep their length.
 
     Args:
-        poses: (N, 18, 3), aligned to the target as a whole (:func:`metapix.retarget.align_poses`).
+        poses: (N, 18, 3), aligned to the target as a whole (:func:`metapix.poses.retarget.align_poses`).
         target: (K, 18, 3) poses of the person who shall move so.
 
     Returns:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_meta.models.limbs import pixel_grid, segment_distance
-from metapix.align import Mask, Matrix, Pictures, onto_canvas
 from metapix.data.clip import Clip
-from metapix.skeleton import BONES
+from metapix.poses.skeleton import BONES
+from metapix.puppet.align import Mask, Matrix, Pictures, onto_canvas
 
 MARGINS = (0.02, 0.007)  # of the frame's side: soft masks end early, and shadows and motion blur surround the person
 _PERSON = 48  # of 255: from here on a pixel may show the person

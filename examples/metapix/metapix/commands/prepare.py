@@ -13,7 +13,7 @@ import typer
 from metapix.errors import InputError
 
 if TYPE_CHECKING:
-    from metapix.prepare_jobs import Job, Prepared
+    from metapix.commands.prepare_jobs import Job, Prepared
 
 
 def prepare(
@@ -35,7 +35,7 @@ def prepare(
 ) -> None:
     """Find the person in each video and cut out square frames with poses and masks."""
     _check_sources(videos)
-    from metapix.prepare_jobs import Job, run_jobs
+    from metapix.commands.prepare_jobs import Job, run_jobs
 
     jobs = [
         Job(video, out / _name(video), size, crop, every, max_frames, all_shots, _poses_of(video, poses, len(videos))) for video in videos
@@ -79,7 +79,7 @@ def _run_one(job: Job) -> Prepared:
     from rich.markup import escape
     from rich.progress import Progress
 
-    from metapix.prepare_jobs import run_job
+    from metapix.commands.prepare_jobs import run_job
 
     with Progress(transient=True) as progress:
         bar = progress.add_task(escape(job.source.name), total=None)

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from gan_meta.models.limbs import segment_distance
-from metapix.background import body_masks
-from metapix.body import PARTS, TORSO, Body, measure, proportions
-from metapix.canvas import Canvas, Window
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.layers import REACH, cut_layers, smoothstep
-from metapix.lookup import source_places
-from metapix.plate import Plate, background_plate
-from metapix.selection import Choice, choose_sources
-from metapix.skeleton import N_JOINTS
+from metapix.poses.skeleton import N_JOINTS
+from metapix.puppet.background import body_masks
+from metapix.puppet.body import PARTS, TORSO, Body, measure, proportions
+from metapix.puppet.canvas import Canvas, Window
+from metapix.puppet.layers import REACH, cut_layers, smoothstep
+from metapix.puppet.lookup import source_places
+from metapix.puppet.plate import Plate, background_plate
+from metapix.puppet.selection import Choice, choose_sources
 
 _ORDER = 4.0  # how strictly a part in front covers one behind: the weight of depth 1 over depth 0 is e^4
 _AT_ONCE = 32  # frames; bounds the memory of long videos
@@ -49,7 +49,7 @@ class Puppet:
 
     Args:
         clip: K frames with joints; without masks the person is taken to be around the joints.
-        plate: the room; default :func:`metapix.plate.background_plate` of the same clip.
+        plate: the room; default :func:`metapix.puppet.plate.background_plate` of the same clip.
         device: where to compute; default the frames' device.
 
     Raises:

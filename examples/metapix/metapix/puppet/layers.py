@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.models.limbs import pixel_grid, sample, segment_distance
-from metapix.body import PARENT, PARTS, TORSO, Body
+from metapix.puppet.body import PARENT, PARTS, TORSO, Body
 
 REACH = (1.3, 2.3)  # in radii: a part is whole up to the first and has faded out at the second
 _RIVALRY = 0.4  # in radii: how softly neighbouring parts share the pixels between them

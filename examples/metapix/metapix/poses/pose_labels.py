@@ -16,8 +16,8 @@ import gan_meta as gm
 from gan_meta.models.pix2pixhd import build_pix2pixhd
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
-from metapix.pose_input import flip, joint_heatmaps
-from metapix.skeleton import INDEX, JOINTS, MIRROR
+from metapix.poses.pose_input import flip, joint_heatmaps
+from metapix.poses.skeleton import INDEX, JOINTS, MIRROR
 
 POSE_INPUTS = ("heatmaps", "labels")
 N_CLASSES = 18

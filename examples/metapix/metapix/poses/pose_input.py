@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metapix.skeleton import BONES, MIRROR, N_JOINTS
+from metapix.poses.skeleton import BONES, MIRROR, N_JOINTS
 
 HEATMAP_SIGMA = 1 / 40
 """Standard deviation of a joint's blob as a share of the picture's side."""

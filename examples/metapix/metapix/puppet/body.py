@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.models.limbs import direction, normal
-from metapix.skeleton import INDEX
+from metapix.poses.skeleton import INDEX
 
 PARTS: tuple[str, ...] = (
     "head", "torso",

@@ -29,7 +29,7 @@ def train_start(
         raise InputError(f"cannot write {out}: give a file that ends in .safetensors, in a folder that is there")
     chosen: dict[str, Any] = {"steps": steps, "drawn_people": people, "real_clips": None if real else ()}
     settings = StartSettings(seed=seed, **{name: value for name, value in chosen.items() if value is not None})
-    logging.getLogger("metapix.plate").setLevel(logging.ERROR)  # hundreds of plates are made, some of pictures with a passer-by
+    logging.getLogger("metapix.puppet.plate").setLevel(logging.ERROR)  # hundreds of plates are made, some of pictures with a passer-by
     with Progress() as progress:
         bars: dict[str, Any] = {}
 

@@ -1,0 +1,1 @@
+"""The commands of `metapix`, a file for each chapter of its story."""

@@ -1,0 +1,1 @@
+"""Poses: the skeleton, how a generator is told of one, and how one person's becomes another's."""
