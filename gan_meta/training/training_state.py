@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gan_meta.checkpoint import load_tensors, refuse_other_settings
 from gan_meta.distributed import World
-from gan_meta.game.draws import Transform
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.objective import Objective
@@ -85,7 +84,7 @@ def describe_inner(inner: InnerLoop) -> dict[str, Any]:
     return values
 
 
-def _transform_name(transform: Transform) -> str:
+def _transform_name(transform: object) -> str:
     if dataclasses.is_dataclass(transform):
         return repr(transform)  # its settings are settings of the training
     return str(getattr(transform, "__qualname__", type(transform).__qualname__))

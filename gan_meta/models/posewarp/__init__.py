@@ -3,7 +3,7 @@
 Balakrishnan et al., "Synthesizing Images of Humans in Unseen Poses", CVPR 2018.
 """
 
-from gan_meta.models.posewarp.augmentation import PosewarpAugmentation
+from gan_meta.models.posewarp.augmentation import PosewarpAugmentation, mirror_pairs
 from gan_meta.models.posewarp.builder import build_posewarp
 from gan_meta.models.posewarp.discriminator import PosewarpDiscriminator
 from gan_meta.models.posewarp.inputs import pose_inputs
@@ -22,6 +22,7 @@ __all__ = [
     "build_posewarp",
     "frame_pairs",
     "load_official_weights",
+    "mirror_pairs",
     "nearest_sources",
     "pose_inputs",
 ]

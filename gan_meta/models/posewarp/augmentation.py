@@ -86,6 +86,19 @@ class PosewarpAugmentation:
         return torch.cat([linear, offset.unsqueeze(-1)], -1)
 
 
+def mirror_pairs(batch: Batch) -> Batch:
+    """The mirrored pairs, for :class:`gan_meta.InnerLoop`'s ``augment``: every picture turned over, left and right joints swapped."""
+    last = batch["image"].shape[-1] - 1
+    changed = dict(batch)
+    for name in _PICTURES:
+        if name in batch:
+            changed[name] = batch[name].flip(-1)
+    for name in _JOINTS:
+        x, y = batch[name][:, list(MIRROR)].unbind(-1)
+        changed[name] = torch.stack([last - x, y], -1)
+    return changed
+
+
 def _inverse(moves: Tensor) -> Tensor:
     linear = torch.linalg.inv(moves[..., :2])
     return torch.cat([linear, -(linear @ moves[..., 2:])], -1)

@@ -9,7 +9,7 @@ import torch
 
 import gan_meta as gm
 from gan_meta.models.limbs import pixel_grid
-from gan_meta.models.posewarp import PosewarpAugmentation
+from gan_meta.models.posewarp import PosewarpAugmentation, mirror_pairs
 from gan_meta.models.posewarp.augmentation import MIRROR
 from gan_meta.models.posewarp.inputs import limb_masks, pose_inputs
 from gan_meta.seeds import seeded
@@ -91,6 +91,8 @@ def test_a_mirrored_pair_is_the_mirror_image_with_sides_swapped():
         expected = batch[name][:, list(MIRROR)]
         expected = torch.stack([63 - expected[..., 0], expected[..., 1]], -1)
         torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-4, equal_nan=True)
+    for name, tensor in mirror_pairs(batch).items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-4, equal_nan=True)
     assert bool(found["source_joints"][0, 7].isnan().all()), "a missing right wrist is a missing left one in the mirror"
     still = changed(batch, **STILL)
     for name, tensor in batch.items():

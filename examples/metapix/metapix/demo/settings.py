@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gan_meta as gm
-from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.poses.pose_input import flip
 from metapix.poses.skeleton import N_JOINTS
 from metapix.recipe import Recipe
@@ -99,7 +98,7 @@ class DemoSettings:
             feature_matching=self.feature_matching,
         )
 
-    def build_objective(self) -> Pix2PixHDObjective:
+    def build_objective(self) -> gm.Objective:
         """What both players minimise, everywhere in the demo."""
         return self.recipe.objective()
 
