@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ class FromSource:
         """All ordered pairs."""
         return frame_pairs(frames)
 
-    def tasks(self, people: list[gm.BatchSource], shots: int, queries: int, names: list[str]) -> gm.TaskSource:
+    def tasks(self, people: Sequence[gm.BatchSource], shots: int, queries: int, names: Sequence[str]) -> gm.TaskSource:
         """All ordered pairs of K frames; the query is drawn from the nearest of them."""
         return PairTasks(people, shots, queries, names)
 
