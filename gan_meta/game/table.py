@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_meta.game.draws import Draw, SamplePool, draw
+from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop, Turn
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
+from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
 from gan_meta.objective import Batch, Objective
 from gan_meta.pair import GANPair
@@ -71,7 +72,8 @@ class Table:
         self.device, self.dtype = reference.device, reference.dtype
         precompute = objective.precompute if inner.random_augment is None else _nothing
         self.pool = SamplePool(support, inner.augment, self.device, precompute)
-        self._may_be_unique = inner.unique_samples and inner.random_augment is None and not has_batch_statistics(pair)
+        always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
+        self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
         if share is not None and has_batch_statistics(pair):
             raise ValueError(
