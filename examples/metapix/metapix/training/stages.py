@@ -101,6 +101,7 @@ def meta_train(
     preset = with_statistics(preset, subjects, out)
     _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
     pair = on_device(gm.load_pair(init), device)
+    _check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
     shots, queries = preset.meta_train.shots, preset.meta_train.queries
     objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
@@ -186,9 +187,15 @@ def _create(preset: Preset) -> gm.GANPair:
         raise InputError(
             f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
         )
+    _check_model(pair, preset.recipe, "[model]")
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
+
+
+def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
+    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
+        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
 
 
 def _objective(recipe: Recipe) -> gm.Objective:
