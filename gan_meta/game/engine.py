@@ -42,15 +42,26 @@ class Game:
     ) -> None:
         if inner.optimizer != "sgd" and has_learned_rates(pair):
             raise ValueError(f'the pair has learned rates, made for plain SGD; use optimizer="sgd" instead of {inner.optimizer!r}')
-        self.table = Table(pair, objective, support, inner, seed, share)
         self.pair = pair
         self.inner = inner
-        self.share = share
-        self.position = 0
+        self._sit_down(objective, support, seed, share)
         named = dict(pair.named_parameters())
         self._fixed = {name: parameter.detach() for name, parameter in named.items() if not adapts(self.table.roles[name])}
         self.parameters = {player: [named[name] for name in names] for player, names in self.table.adapting.items()}
         self.optimizers = {player: self._optimizer(player) for player, parameters in self.parameters.items() if parameters}
+
+    def restart(self, objective: Objective, support: Samples, seed: int = 0, share: FrameShare | None = None) -> None:
+        """Begin another game from the pair as it stands, with optimiser state as if fresh, in the memory of the old.
+
+        Raises:
+            ValueError: as for :func:`gan_meta.adapt`.
+        """
+        self._sit_down(objective, support, seed, share)
+        if self.inner.has_own_optimizer:  # whose state may begin with other values than 0
+            self.optimizers = {player: self._optimizer(player) for player in self.optimizers}
+        kept = [tensor for optimizer in self.optimizers.values() for state in optimizer.state.values() for tensor in state.values()]
+        if kept:
+            torch._foreach_zero_(kept)
 
     def step(self) -> dict[str, Tensor]:
         """Play one iteration and return its losses by name, as scalars on the device."""
@@ -70,6 +81,11 @@ class Game:
         for parameter in self.pair.parameters():
             parameter.grad = None
         return self.pair
+
+    def _sit_down(self, objective: Objective, support: Samples, seed: int, share: FrameShare | None) -> None:
+        self.table = Table(self.pair, objective, support, self.inner, seed, share)
+        self.share = share
+        self.position = 0
 
     @contextlib.contextmanager
     def _learning(self, player: str) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -70,7 +71,8 @@ class Table:
         self.turns = self._playable_turns()
         reference = next(pair.parameters())
         self.device, self.dtype = reference.device, reference.dtype
-        self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
+        with self._autocast():
+            self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
         self._may_be_unique = inner.unique_samples and not self.pool.is_random and not has_batch_statistics(pair)
         self._is_unique: dict[tuple[str, ...], bool] = {}
         if share is not None and has_batch_statistics(pair):
@@ -134,16 +136,28 @@ class Table:
         return found._replace(weights=weights.to(self.device), parts=parts)
 
     def _forward(self, players: tuple[str, ...], items: Tensor, learning: Learning) -> _Unreduced:
-        batch: Batch = self.pool.take(items)
+        with self._autocast():
+            return self._ask(players, self.pool.take(items), learning, len(items))
+
+    def _ask(self, players: tuple[str, ...], batch: Batch, learning: Learning, n_samples: int) -> _Unreduced:
         if len(players) == 2 and type(self.objective).losses is not Objective.losses:
             both = self.objective.losses(self.pair, batch)
-            return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), len(items))
+            return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), n_samples)
         losses, parts = {}, {}
         for player in players:
             with learning(player):
                 losses[player], terms = player_loss(self.objective, self.pair, batch, player)
             parts.update(terms)
-        return _Unreduced(losses, parts, len(items))
+        return _Unreduced(losses, parts, n_samples)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        """Around what the networks do. Copies of weights in bfloat16 are never kept, since the weights move between turns."""
+        if torch.is_autocast_enabled(self.device.type):
+            torch.clear_autocast_cache()
+        if self.inner.precision == "float32":
+            return contextlib.nullcontext()
+        autocast: AbstractContextManager[None] = torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
+        return autocast
 
     def _check_players(self) -> None:
         if not self.adapting["generator"]:
