@@ -72,7 +72,7 @@ class GANPair(nn.Module):
         """What the generator makes of the inputs."""
         return self.generator(*inputs, **named_inputs)
 
-    def compile(self, **options: Any) -> None:  # type: ignore[override]
+    def compile(self, **options: Any) -> None:
         """Compile both players in place, and those of every copy that :meth:`clone` makes.
 
         A copy reuses what was compiled for the original, so a game of a new task, or of another number of samples, compiles nothing
