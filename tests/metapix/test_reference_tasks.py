@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from metapix import reference_tasks
@@ -43,6 +45,22 @@ def test_a_sample_is_never_among_the_frames_of_its_reference(clips: list[Clip], 
     assert {len(shots) for shots, _ in rounds} >= {2, 6}  # no more than leave a frame of the seven to be drawn
     for shots, joints in rounds:
         assert (shots.joints[:, None] != joints).flatten(2).any(dim=2).all()
+
+
+def test_of_a_real_clip_only_the_person_and_a_margin_count(clips: list[Clip]) -> None:
+    drawn = clips[0]
+    masks = torch.zeros_like(drawn.masks)
+    masks[:, :, 10:20, 12:18] = 255
+    real = dataclasses.replace(drawn, masks=masks, kind="real")
+    samples = ReferenceSamples([real], "plate", rounds=4, targets=3, seed=1)
+    weight = samples.batch(range(len(samples)))["weight"]
+    # Turned, moved and enlarged at random: 14 x 10 pixels with the margin of 2, at 0.8 to 1.2 times the size.
+    area = weight.flatten(1).sum(dim=1)
+    assert bool((area > 0.6 * 140).all())
+    assert bool((area < 2.0 * 140).all())
+    assert set(weight.unique().tolist()) == {0.0, 1.0}
+    whole = ReferenceSamples([drawn], "plate", rounds=1, targets=3).batch([0])["weight"]
+    assert bool((whole == 1).all())
 
 
 def test_colours_turn_about_grey_and_shapes_stay(clips: list[Clip]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import gan_meta as gm
 from gan_meta.models.limbs import pixel_grid, sample
@@ -17,14 +18,17 @@ from metapix.poses.pose_input import joint_heatmaps, person_discs, to_bytes, to_
 from metapix.reference import Reference, shot_samples
 from metapix.tasks import with_pose
 
+_MARGIN = 1 / 16  # of the side: around a real person, so that the network also sees where the outline should have been
+
 
 class ReferenceSamples:
     """Frames of clips as samples for joint training, each with a reference made of some other frames of its clip.
 
     For each clip and round, K frames are drawn at random, K between 2 and 8, and further frames of the clip get their
     references. Each round sees the clip in colours of its own, and turned, moved and enlarged in a way of its own: a network that
-    could learn its few training people's colours and places by heart would paint them on everybody else. The references are
-    kept as bytes and the heatmaps drawn when asked for.
+    could learn its few training people's colours and places by heart would paint them on everybody else. Of a real clip with
+    masks only the person and a margin around them is learned from: whoever else walks through it belongs to no pose. The
+    references are kept as bytes and the heatmaps drawn when asked for.
 
     Args:
         clips: one or more, all of one size.
@@ -64,20 +68,18 @@ class ReferenceSamples:
             parts += [_round(clip, kind, targets, generator) for _ in range(times)]
             if tick is not None:
                 tick(number + 1)
-        self.joints, self.references, self.frames = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        self.joints, self.references, self.frames, self.regions = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def batch(self, indices: Sequence[int]) -> gm.Batch:
-        """``"pose"`` (N, 18 + R, S, S), ``"image"`` (N, 3, S, S) in [-1, 1] and maybe ``"weight"`` (N, 1, S, S)."""
+        """``"pose"`` (N, 18 + R, S, S), ``"image"`` (N, 3, S, S) in [-1, 1] and ``"weight"`` (N, 1, S, S), 0 where nothing is learned."""
         index = torch.as_tensor(list(indices), dtype=torch.long)
         joints = self.joints[index]
         pose = torch.cat([joint_heatmaps(joints, self.size), to_unit(self.references[index])], dim=1)
-        batch = {"pose": pose, "image": to_unit(self.frames[index])}
-        if self.person_weight:
-            batch["weight"] = 1 + self.person_weight * person_discs(joints, self.size)
-        return batch
+        weight = self.regions[index] * (1 + self.person_weight * person_discs(joints, self.size))
+        return {"pose": pose, "image": to_unit(self.frames[index]), "weight": weight}
 
 
 class ReferenceTasks:
@@ -114,14 +116,22 @@ class ReferenceTasks:
         return gm.Task(shot_samples(shots, self.kind, person_weight=self.person_weight), query, clip.name)
 
 
-def _round(clip: Clip, kind: str, targets: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Joints, references as bytes, and frames."""
+def _round(clip: Clip, kind: str, targets: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Joints, references as bytes, frames, and the region to learn from."""
     clip = moved(recoloured(clip, generator), generator)
     low, high = ReferenceSamples.shots
     count = min(int(torch.randint(low, high + 1, (), generator=generator)), len(clip) - 1)
     order = torch.randperm(len(clip), generator=generator).tolist()
     shots, rest = clip.select(order[:count]), clip.select(order[count : count + targets])
-    return rest.joints, to_bytes(Reference(kind, shots).channels(rest.joints, rest.boxes, clip.size)), rest.frames
+    return rest.joints, to_bytes(Reference(kind, shots).channels(rest.joints, rest.boxes, clip.size)), rest.frames, _region(rest)
+
+
+def _region(clip: Clip) -> Tensor:
+    """(N, 1, S, S) bool: all of a drawn picture; of a real one, the person and a margin around them."""
+    if clip.kind == "drawn" or clip.masks is None:
+        return torch.ones(len(clip), 1, clip.size, clip.size, dtype=torch.bool)
+    reach = max(1, round(_MARGIN * clip.size))
+    return functional.max_pool2d(clip.masks.to(torch.float32), 2 * reach + 1, stride=1, padding=reach) > 127
 
 
 def recoloured(clip: Clip, generator: torch.Generator) -> Clip:

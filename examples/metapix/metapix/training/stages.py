@@ -13,12 +13,13 @@ from torch import Tensor
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
+from metapix.conditioning import Conditioning, conditioning_of
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.people import on_device
-from metapix.personalize import draw
+from metapix.personalize import draw_inputs
 from metapix.poses.pose_input import flip
-from metapix.poses.pose_labels import LABEL_MODEL, fit_flip, pose_facts, pose_of
+from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of
 from metapix.recipe import Recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.log import TrainingLog
@@ -47,8 +48,10 @@ def pretrain(
     _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
     torch.manual_seed(seed)
     pair = on_device(_create(preset), device)
-    samples, shown = Together(subjects), _Shown(subjects)
-    inner = fit_flip(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)), pose_of(pair))
+    conditioning = conditioning_of(pair)
+    samples = Together([conditioning.examples(subject.samples) for subject in subjects])
+    shown = _Shown(subjects, conditioning)
+    inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
     with TrainingLog(out, "pretrain") as log:
 
         def note(step: int, steps: int, losses: Mapping[str, Tensor]) -> None:
@@ -95,16 +98,16 @@ def meta_train(
     """
     _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
     pair = on_device(gm.load_pair(init), device)
-    if reference_of(pair) != "none":
-        raise InputError(f"{init} starts from a reference ({reference_of(pair)}), which `metapix train-start` trains; give another start")
+    conditioning = conditioning_of(pair)
     shots, queries = preset.meta_train.shots, preset.meta_train.queries
-    objective, game = _objective(preset.recipe), fit_flip(preset.game(), pose_of(pair))
+    objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
     try:
-        tasks = gm.FewShotTasks([subject.samples for subject in subjects], shots, queries, [subject.name for subject in subjects])
+        people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
+        tasks = conditioning.tasks(people, shots, queries, names)
         algorithm = gm.algorithms.create(preset.meta_train.algorithm, objective=objective, inner=game)
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
-    shown = _Shown(subjects[:1])
+    shown = _Shown(subjects[:1], conditioning)
     with TrainingLog(out, "meta-train") as log:
 
         def note(iteration: int, losses: Mapping[str, float]) -> None:
@@ -142,25 +145,25 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
 class _Shown:
     """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below."""
 
-    def __init__(self, subjects: Sequence[Subject]) -> None:
-        self._subjects = subjects
-        batches = [subject.samples.batch(rows) for subject, rows in self._rows()]
-        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in ("pose", "image")}
+    def __init__(self, subjects: Sequence[Subject], conditioning: Conditioning) -> None:
+        self._subjects, self._conditioning = subjects, conditioning
+        batches = [samples.batch(rows) for samples, rows in self._rows()]
+        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
     def of(self, pair: gm.GANPair) -> Tensor:
         """(3, 2 S, N S) in about [-1, 1]."""
-        rows = (self._batch["image"], draw(pair, self._batch["pose"]))
+        rows = (self._batch["image"], draw_inputs(pair, self._conditioning.inputs_of(self._batch)))
         return torch.cat([torch.cat(list(images), dim=-1) for images in rows], dim=-2)
 
     def support(self, shots: int) -> gm.Batch:
         """K evenly spaced samples of the first subject."""
         samples = self._subjects[0].samples
-        return samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)])
+        return self._conditioning.support(samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)]))
 
-    def _rows(self) -> list[tuple[Subject, list[int]]]:
-        chosen = self._subjects[:_SAMPLES]
+    def _rows(self) -> list[tuple[gm.BatchSource, list[int]]]:
+        chosen = [self._conditioning.examples(subject.samples) for subject in self._subjects[:_SAMPLES]]
         each = -(-_SAMPLES // len(chosen))
-        return [(subject, [len(subject.samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for subject in chosen]
+        return [(samples, [len(samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for samples in chosen]
 
 
 def _create(preset: Preset) -> gm.GANPair:
