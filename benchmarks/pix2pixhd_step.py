@@ -2,8 +2,8 @@
 
 The baseline is the training step of pix2pixHD and MetaPix as published: the K frames repeated to fill the batch, the discriminator
 run three times (on the fake for itself, on the real, on the fake for the generator), VGG19 of the real frames in every step, and
-gradients of everything in every backward pass. Ours is :class:`gan_meta.game.engine.Game`, with its share of what is done once a game of
-20 steps. Both give the same gradients (`tests/benchmarks/test_pix2pixhd_step.py`). VGG19 has random weights here, which are as slow as others.
+gradients of everything in every backward pass. Ours is :class:`gan_meta.game.engine.Game`, with its share of what is done once a game
+of 20 steps. Both give the same gradients (`tests/benchmarks/test_pix2pixhd_step.py`). VGG19 has random weights here, as slow as others.
 
     python benchmarks/pix2pixhd_step.py [--size 128] [--channels 16] [--shots 5 1]
 """
