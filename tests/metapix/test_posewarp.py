@@ -266,7 +266,10 @@ def test_the_commands_tell_its_model_from_its_file(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     for command, words in (
         (["personalize", tmp_path / "person", "--init", theta, "--frames", 1, "--out", tmp_path / "n"], "takes at least 2 frames"),
-        (["retarget", model, tmp_path / "driver", "--model", "pix2pixhd", "--out", tmp_path / "n.mp4"], "is a posewarp start"),
+        (
+            ["retarget", model, tmp_path / "driver", "--model", "pix2pixhd", "--out", tmp_path / "n.mp4"],
+            "holds a posewarp pair, and 'pix2pixhd' was asked for",
+        ),
     ):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert isinstance(done.exception, InputError), done
