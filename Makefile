@@ -84,7 +84,6 @@ pythons: dist  ## Install the wheel on other Pythons (PYTHONS=...), with the new
 	done
 
 bench: $(STAMP)  ## Time the claims about speed on a CPU (a quarter of an hour) into runs/bench/results.json.
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/all.py
 
 bench-gpu: $(STAMP)  ## The same at GPU sizes, on a GPU (ten minutes).
