@@ -23,7 +23,7 @@ class Recipe:
         size: side of the pictures that the network sees, in pixels.
         lr, discriminator_lr, schedule, batch_size: as for :class:`gan_meta.InnerLoop`.
         mirror: whether each frame is turned over half of the time.
-        perceptual, perceptual_weight, pixel, feature_matching: as for :class:`Pix2PixHDObjective`.
+        perceptual, perceptual_weight, pixel, feature_matching, adversarial_weight: as for :class:`Pix2PixHDObjective`.
         person_weight: how much more the pixels near the skeleton weigh in the pixel term; 0 for all alike.
     """
 
@@ -38,6 +38,7 @@ class Recipe:
     pixel: float = 10.0
     feature_matching: float = 10.0
     person_weight: float = 0.0
+    adversarial_weight: float = 1.0
 
     def objective(self) -> Pix2PixHDObjective:
         """What both players minimise."""
@@ -46,6 +47,7 @@ class Recipe:
             perceptual=self.perceptual,
             perceptual_weight=self.perceptual_weight,
             pixel=self.pixel,
+            adversarial_weight=self.adversarial_weight,
         )
 
     def inner(self, steps: int) -> gm.InnerLoop:

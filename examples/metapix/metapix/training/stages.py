@@ -47,7 +47,7 @@ def pretrain(
     """
     _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
     torch.manual_seed(seed)
-    pair = on_device(_create(preset), device)
+    pair = on_device(create_pair(preset), device)
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
     shown = _Shown(subjects, conditioning)
@@ -166,7 +166,12 @@ class _Shown:
         return [(samples, [len(samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for samples in chosen]
 
 
-def _create(preset: Preset) -> gm.GANPair:
+def create_pair(preset: Preset) -> gm.GANPair:
+    """An untrained pair of a preset's model, from the global random state.
+
+    Raises:
+        InputError: when the arguments do not fit the model, or the model the pose input.
+    """
     arguments = dict(preset.model)
     name = str(arguments.pop("name", "pix2pixhd"))
     if preset.data.pose == "labels" and name == "pix2pixhd":

@@ -1,0 +1,109 @@
+"""Suites: everything of a reproduction but the data's whereabouts; `demo` fits a laptop, `paper` is the paper's setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gan_meta.naming import unknown_name
+from metapix.errors import InputError
+from metapix.evaluation.grid import Protocol
+from metapix.training.preset import Preset, load_preset
+
+FIRST_MODEL = "pix2pixhd"
+"""The model whose training preset has the suite's own name; another model's is called ``<suite>-<model>``."""
+
+
+@dataclass(frozen=True)
+class TestData:
+    """The people to be scored where the user names no videos of their own.
+
+    Attributes:
+        drawn, drawn_frames: drawn people, and frames of each.
+        real, real_frames: packaged clips by name, and at most so many frames of each.
+    """
+
+    __test__ = False  # pytest: this is no test
+
+    drawn: int = 0
+    drawn_frames: int = 0
+    real: tuple[str, ...] = ()
+    real_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is reproduced.
+
+    Attributes:
+        name: also that of the first model's training preset.
+        models: names of models; each has a training preset.
+        changes: settings other than the training presets', as ``"section.key=value"``.
+        shots, steps: K and T of Table 1.
+        shot_sweep, step_sweep: K of figure 5 and T of figure 6.
+        ablation_steps: T of the ablations of eps and freeze-D.
+        snapshots: the steps of figure 7; its last is the T of that personalisation.
+        seeds: how many, from 0.
+        selection, most_frames, pose_frames, epochs: as for :class:`Protocol`.
+        test: the people to be scored.
+    """
+
+    name: str
+    models: tuple[str, ...] = (FIRST_MODEL,)
+    changes: tuple[str, ...] = ()
+    shots: int = 5
+    steps: int = 20
+    shot_sweep: tuple[int, ...] = (1, 3, 5, 8, 10, 20)
+    step_sweep: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
+    ablation_steps: int = 200
+    snapshots: tuple[int, ...] = (0, 10, 20, 40, 80, 200)
+    seeds: int = 1
+    selection: str = "even"
+    most_frames: int = 2000
+    pose_frames: int = 0
+    epochs: float = 10.0
+    test: TestData = TestData()
+
+    def training_preset(self, model: str, changes: Sequence[str] = ()) -> Preset:
+        """How a model is trained.
+
+        Raises:
+            InputError: when it has no training preset for this suite, or a change is refused.
+        """
+        name = self.name if model == FIRST_MODEL else f"{self.name}-{model}"
+        return load_preset(name, [*self.changes, *changes])
+
+    def protocol(self, preset: Preset) -> Protocol:
+        """How this suite scores a model that is trained so."""
+        return Protocol(preset.recipe.size, self.selection, self.most_frames, self.pose_frames, self.epochs, self.shots)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return dataclasses.asdict(self)
+
+
+SUITES = {
+    "demo": Suite(
+        "demo",
+        changes=("recipe.size=48", "meta_train.iterations=45"),
+        ablation_steps=40,
+        seeds=3,
+        pose_frames=3,
+        test=TestData(6, 40, ("single-cam01", "single-cam03"), 60),
+    ),
+    # The paper's section 4.1 and its footnotes; the K frames as the released lists have them.
+    "paper": Suite("paper", models=(FIRST_MODEL, "posewarp"), selection="released", most_frames=2000, pose_frames=2000),
+}
+
+
+def find_suite(name: str) -> Suite:
+    """A suite by name.
+
+    Raises:
+        InputError: for an unknown one, with the nearest.
+    """
+    if name not in SUITES:
+        raise InputError(unknown_name("preset", name, SUITES))
+    return SUITES[name]
