@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from gan_meta.checkpoint import pair_facts
 from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.evaluation.starts import Start
-from metapix.files import write_text
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
 from metapix.training import stages
@@ -57,7 +55,6 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
         pair = _pretrain_further(start, preset, subjects, before, run, device)
     spent = {"seconds": round(time.perf_counter() - wall, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
     facts = {"start": start.init, "digest": start.digest, "recipe": preset.recipe.as_dict(), "spent": spent}
-    write_text(start_file(folder, start).with_suffix(".spent.json"), json.dumps(spent))
     gm.save_pair(pair.to("cpu"), start_file(folder, start), facts)
 
 
