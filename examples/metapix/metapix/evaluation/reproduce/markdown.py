@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-DIGITS = {"ssim": 3, "psnr": 2, "mse": 0, "person_psnr": 2, "flicker": 2, "change_error": 4, "pck": 2}
-HEADINGS = {
-    "ssim": "SSIM", "psnr": "PSNR (dB)", "mse": "MSE", "person_psnr": "person PSNR (dB)", "flicker": "flicker",
-    "change_error": "error of change", "pck": "PCK@0.2",
-}  # fmt: skip
+from metapix.report.reproduction import DIGITS, HEADINGS
 
 
 def markdown(results: Mapping[str, Any]) -> str:
