@@ -73,7 +73,7 @@ def _tell_results(results: dict[str, Any], out: Path) -> None:
 def _tell_forecast(order: Order) -> None:
     from metapix.errors import InputError
     from metapix.evaluation.reproduce.dry_run import forecast, measure, one_thread
-    from metapix.evaluation.reproduce.plans import PARTS
+    from metapix.evaluation.reproduce.plans import entries_of
 
     one_thread()
     suite, measured = order.suite, {}
@@ -82,7 +82,7 @@ def _tell_forecast(order: Order) -> None:
             measured[model] = measure(suite.training_preset(model), suite.shots)
         except InputError as error:
             typer.echo(f"{model}: left out, {error}")
-    entries = [entry for part in order.parts for model in measured for entry in PARTS[part](suite, model)]
+    entries = entries_of(order.parts, suite, list(measured))
     typer.echo(f"{'part':<10}{'starts':>8}{'cells':>8}{'steps':>11}{'TFLOP':>13}{'CPU hours':>12}{'hours':>12}")
     for row in forecast(order, entries, measured):
         hours = row.hours / order.workers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metapix.evaluation.grid import Count
@@ -115,6 +115,11 @@ PARTS: Mapping[str, Plan] = {
     "ratio": ratio,
     "objective": objective,
 }
+
+
+def entries_of(parts: Sequence[str], suite: Suite, models: Sequence[str]) -> list[Entry]:
+    """All entries of some parts: Table 1 has every model, the figures and ablations the first one, as in the paper (section 4.3)."""
+    return [entry for part in parts for model in (models if part == "table1" else models[:1]) for entry in PARTS[part](suite, model)]
 
 
 def _four(part: str, suite: Suite, model: str, shots: int, steps: int, trained: tuple[int, int]) -> list[Entry]:

@@ -48,7 +48,7 @@ def write_results(
         claim.describe()
         for part in parts
         if part in CLAIMS
-        for model in workshop.suite.models
+        for model in dict.fromkeys(line.entry.model for line in lines if line.entry.part == part and line.entry.model != NO_MODEL)
         for claim in CLAIMS[part]([line for line in lines if line.entry.part == part], model)
     ]
     results: dict[str, Any] = {

@@ -14,7 +14,7 @@ from metapix.errors import InputError
 from metapix.evaluation.reproduce.data import find_people
 from metapix.evaluation.reproduce.folder import claim_folder
 from metapix.evaluation.reproduce.jobs import Workshop, all_jobs
-from metapix.evaluation.reproduce.plans import PARTS, Entry
+from metapix.evaluation.reproduce.plans import PARTS, Entry, entries_of
 from metapix.evaluation.reproduce.results import write_results
 from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.run import Note, run_jobs
@@ -100,7 +100,7 @@ def prepare(order: Order, world: World, note: Note) -> Plan:
     training = tuple(path for path in people.training if path.exists())
     digest = dataclasses.replace(people, training=training).training_digest()
     workshop = Workshop(suite, order.out, training, digest, order.device)
-    entries = tuple(entry for part in order.parts for model in models for entry in PARTS[part](suite, model))
+    entries = tuple(entries_of(order.parts, suite, models))
     return Plan(order, workshop, entries, tuple(videos), problems)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
 from metapix.evaluation.grid import Protocol
-from metapix.training.preset import Preset, load_preset
+from metapix.training.preset import PRESETS, Preset, load_preset
 
 FIRST_MODEL = "pix2pixhd"
-"""The model whose training preset has the suite's own name; another model's is called ``<suite>-<model>``."""
+"""The model whose training preset has the suite's own name; another model's is called ``<model>-<suite>``."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ class Suite:
         Raises:
             InputError: when it has no training preset for this suite, or a change is refused.
         """
-        name = self.name if model == FIRST_MODEL else f"{self.name}-{model}"
+        name = self.name if model == FIRST_MODEL else f"{model}-{self.name}"
+        if name not in PRESETS:
+            known = [FIRST_MODEL, *(preset.removesuffix(f"-{self.name}") for preset in PRESETS if preset.endswith(f"-{self.name}"))]
+            raise InputError(f"{unknown_name('model', model, known)}; another one needs a training preset {name!r}")
         return load_preset(name, [*self.changes, *changes])
 
     def protocol(self, preset: Preset) -> Protocol:
