@@ -27,7 +27,7 @@ def test_the_papers_setting_is_the_papers() -> None:
         "constant_then_linear",
     )
     assert (recipe.perceptual, recipe.perceptual_weight, recipe.feature_matching, recipe.adversarial_weight, recipe.pixel) == (
-        "vgg19", 10.0, 10.0, 1.0, 0.0,
+        "vgg19", 10.0, 10.0, None, 0.0,
     )  # fmt: skip
     assert (game.optimizer, tuple(game.betas), game.update, game.freeze_d, game.steps) == (
         "adam",
@@ -42,6 +42,7 @@ def test_the_papers_setting_is_the_papers() -> None:
         "reptile", 300, 1.0, "linear", 1, 5,
     )  # fmt: skip
     assert (preset.pretrain.epochs, preset.pretrain.steps) == (10, None)
+    assert preset.recipe.adversarial_weight is None, "pix2pixHD's own, which is 1"
     model = {"base_channels": 64, "n_downsample": 4, "n_blocks": 9, "discriminator_channels": 64, "n_layers": 3, "n_scales": 2}
     assert {name: preset.model[name] for name in model} == model
 

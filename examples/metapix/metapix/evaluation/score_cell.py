@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import time
@@ -26,6 +27,7 @@ from metapix.people import on_device
 from metapix.personalize import draw, generate
 from metapix.poses.pose_input import to_bytes, to_unit
 from metapix.puppet.puppet import Puppet
+from metapix.recipe import recipe_of
 from metapix.tasks import nearest_frames
 from metapix.training.preset import Preset
 
@@ -85,6 +87,7 @@ def _frames(
         yield from _copied(cell.start.init, shots, truth)
         return
     start = on_device(load_start(start_file, cell.start.digest), device)
+    preset = dataclasses.replace(preset, recipe=dataclasses.replace(preset.recipe, statistics=recipe_of(start_file).statistics))
     snapshots = _Snapshots(cell, cache, start, shots, truth)
     adapted = adapt(start, preset, cell, video, shots, snapshots.note if cell.snapshots else None)
     yield from generate(adapted, poses_of(adapted, shots, truth))

@@ -17,6 +17,7 @@ from metapix.people import on_device
 from metapix.poses.pose_input import flip
 from metapix.training import stages
 from metapix.training.preset import Preset
+from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together, find_subjects
 
 _NO_PICTURES = 10**9
@@ -43,7 +44,8 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
     wall, cpu = time.perf_counter(), time.process_time()
     run = folder / start.digest
     run.mkdir(parents=True, exist_ok=True)
-    subjects = find_subjects(list(data), preset.data, preset.recipe.size, run, start.seed) if start.init != "random" else []
+    subjects = find_subjects(list(data), preset.data, preset.recipe.size, run, start.seed)
+    preset = with_statistics(preset, subjects, run)
     if start.init in ("random", "pretrain"):
         pair = _begin(start, preset, subjects, run, device)
     elif before is None:
@@ -55,7 +57,7 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
         pair = _pretrain_further(start, preset, subjects, before, run, device)
     spent = {"seconds": round(time.perf_counter() - wall, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
     facts = {"start": start.init, "digest": start.digest, "recipe": preset.recipe.as_dict(), "spent": spent}
-    gm.save_pair(pair.to("cpu"), start_file(folder, start), facts)
+    gm.save_pair(pair.to("cpu"), start_file(folder, start), facts, preset.recipe.extra())
 
 
 def _begin(start: Start, preset: Preset, subjects: list[Subject], run: Path, device: str) -> gm.GANPair:

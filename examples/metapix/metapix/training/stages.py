@@ -19,11 +19,12 @@ from metapix.files import read_json, write_text
 from metapix.people import on_device
 from metapix.personalize import draw_inputs
 from metapix.poses.pose_input import flip
-from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of
-from metapix.recipe import Recipe, recipe_of
+from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
+from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
+from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
@@ -45,6 +46,7 @@ def pretrain(
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
     """
+    preset = with_statistics(preset, subjects, out)
     _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
     torch.manual_seed(seed)
     pair = on_device(create_pair(preset), device)
@@ -96,6 +98,7 @@ def meta_train(
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
     """
+    preset = with_statistics(preset, subjects, out)
     _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
     pair = on_device(gm.load_pair(init), device)
     conditioning = conditioning_of(pair)
@@ -104,7 +107,9 @@ def meta_train(
     try:
         people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
         tasks = conditioning.tasks(people, shots, queries, names)
-        algorithm = gm.algorithms.create(preset.meta_train.algorithm, objective=objective, inner=game)
+        algorithm = gm.algorithms.create(
+            preset.meta_train.algorithm, objective=objective, inner=game, carry_optimizer=preset.meta_train.carry_optimizer
+        )
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
     shown = _Shown(subjects[:1], conditioning)
@@ -117,7 +122,7 @@ def meta_train(
             tick(iteration, preset.meta_train.iterations)
 
         options = dataclasses.asdict(preset.meta_train)
-        for name in ("shots", "queries", "algorithm"):
+        for name in ("shots", "queries", "algorithm", "carry_optimizer"):
             del options[name]
         try:
             trainer = gm.MetaTrainer(pair, algorithm, tasks, run_dir=out, seed=seed, on_iteration=note, **options)
@@ -128,7 +133,7 @@ def meta_train(
 
 
 def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
-    """The preset with the recipe and the pose input that a start was trained with.
+    """The preset with the recipe and the pose input that a start was trained with; its own recipe where the start's file has none.
 
     Args:
         changed: whether the user changed the recipe, which is then kept but for the size and the pose.
@@ -136,9 +141,11 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     Raises:
         FileNotFoundError, CheckpointError, InputError: as :func:`metapix.recipe.recipe_of`.
     """
+    pose = pose_of_model(pair_facts(init)["model"])
+    if not has_recipe(init):  # published weights, converted
+        return dataclasses.replace(preset, data=dataclasses.replace(preset.data, pose=pose))
     recipe = recipe_of(init)
-    pose = "labels" if pair_facts(init)["model"] == LABEL_MODEL else "heatmaps"
-    kept = dataclasses.replace(preset.recipe, size=recipe.size) if changed else recipe
+    kept = dataclasses.replace(preset.recipe, size=recipe.size, statistics=recipe.statistics) if changed else recipe
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
 
@@ -180,8 +187,10 @@ def create_pair(preset: Preset) -> gm.GANPair:
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
-    if reference_of(pair) != "none" or "pose_channels" not in pair.model_arguments:
-        raise InputError(f"[model]: {name!r} takes more than poses; `metapix pretrain` trains 'pix2pixhd' (see `metapix train-start`)")
+    if reference_of(pair) != "none" or (pose_of(pair) != "joints" and "pose_channels" not in pair.model_arguments):
+        raise InputError(
+            f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
+        )
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
@@ -216,5 +225,5 @@ def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Se
         "trained_on": [subject.name for subject in subjects],
         "frames": sum(len(subject.samples) for subject in subjects),
     }
-    gm.save_pair(pair.to("cpu"), path, facts)
+    gm.save_pair(pair.to("cpu"), path, facts, preset.recipe.extra())
     return path

@@ -64,8 +64,7 @@ class Workshop:
         meta = _TRAINED_IN[entry.init] == 1
         preset = self.preset(entry) if meta else self.suite.training_preset(entry.model)
         settings = _settings(preset, entry.init)
-        if entry.init != "random":
-            settings["training_data"] = self.training_digest
+        settings["training_data"] = self.training_digest
         if not meta:
             return Start(entry.model, entry.init, seed, settings=settings)
         return Start(entry.model, entry.init, seed, entry.meta_shots, entry.meta_steps, entry.changes, settings)
@@ -132,5 +131,5 @@ def _meta(entry: Entry) -> str:
 def _settings(preset: Preset, init: str) -> dict[str, Any]:
     """Those settings of a preset that a start depends on."""
     settings = preset.as_dict()
-    needless = {"random": ("recipe", "inner", "pretrain", "meta_train"), "pretrain": ("inner", "meta_train")}.get(init, ())
+    needless = {"random": ("inner", "pretrain", "meta_train"), "pretrain": ("inner", "meta_train")}.get(init, ())
     return {name: value for name, value in settings.items() if name not in needless}

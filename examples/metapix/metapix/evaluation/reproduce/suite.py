@@ -10,10 +10,8 @@ from typing import Any
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
 from metapix.evaluation.grid import Protocol
-from metapix.training.preset import PRESETS, Preset, load_preset
-
-FIRST_MODEL = "pix2pixhd"
-"""The model whose training preset has the suite's own name; another model's is called ``<model>-<suite>``."""
+from metapix.recipe import MODELS
+from metapix.training.preset import Preset, load_preset
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,8 @@ class Suite:
     """What is reproduced.
 
     Attributes:
-        name: also that of the first model's training preset.
-        models: names of models; each has a training preset.
+        name: also that of the training presets.
+        models: names of models, of :data:`metapix.recipe.MODELS`; the figures and ablations are of the first.
         changes: settings other than the training presets', as ``"section.key=value"``.
         shots, steps: K and T of Table 1.
         shot_sweep, step_sweep: K of figure 5 and T of figure 6.
@@ -66,7 +64,7 @@ class Suite:
     """
 
     name: str
-    models: tuple[str, ...] = (FIRST_MODEL,)
+    models: tuple[str, ...] = ("pix2pixhd",)
     changes: tuple[str, ...] = ()
     shots: int = 5
     steps: int = 20
@@ -86,13 +84,11 @@ class Suite:
         """How a model is trained.
 
         Raises:
-            InputError: when it has no training preset for this suite, or a change is refused.
+            InputError: when there is no such model, or a change is refused.
         """
-        name = self.name if model == FIRST_MODEL else f"{model}-{self.name}"
-        if name not in PRESETS:
-            known = [FIRST_MODEL, *(preset.removesuffix(f"-{self.name}") for preset in PRESETS if preset.endswith(f"-{self.name}"))]
-            raise InputError(f"{unknown_name('model', model, known)}; another one needs a training preset {name!r}")
-        return load_preset(name, [*self.changes, *changes])
+        if model not in MODELS:
+            raise InputError(unknown_name("model", model, MODELS))
+        return load_preset(self.name, [*self.changes, *changes], model)
 
     def protocol(self, preset: Preset) -> Protocol:
         """How this suite scores a model that is trained so."""
@@ -116,7 +112,7 @@ SUITES = {
     # at 6k each, and eight test videos at the length whose last 15% has 2000 frames.
     "paper": Suite(
         "paper",
-        models=(FIRST_MODEL, "posewarp"),
+        models=("pix2pixhd", "posewarp"),
         selection="released",
         pose_frames=2000,
         assumed=Assumed(60_000, 8, 13_334),
