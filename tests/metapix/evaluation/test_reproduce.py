@@ -8,12 +8,12 @@ import json
 import math
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from metapix.cli import main
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import write_clip
 from metapix.errors import InputError
@@ -180,10 +180,6 @@ def test_the_report_opens_in_a_browser_with_the_numbers_of_results_json(run: Pat
         assert words in source
 
 
-def metapix(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "metapix", *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -195,9 +191,14 @@ def metapix(*arguments: object) -> subprocess.CompletedProcess[str]:
         (["--model", "posewrap"], "unknown model 'posewrap'"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
-    done = metapix("reproduce", "--out", tmp_path / "out", *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["metapix", "reproduce", "--out", str(tmp_path / "out"), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert len(told.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()

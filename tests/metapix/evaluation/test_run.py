@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,20 @@ class Rank(World):
         return [document]
 
 
-def test_ranks_share_each_level(tmp_path: Path) -> None:
+class Inline:
+    """In place of the pool: the jobs one after the other, here."""
+
+    def __init__(self, jobs: Sequence[Job], _workers: int, _note: object) -> None:
+        self._jobs = jobs
+
+    def run(self) -> dict[str, str]:
+        for one in self._jobs:
+            one.run(*one.arguments)
+        return {}
+
+
+def test_ranks_share_each_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metapix.evaluation.run._Pool", Inline)
     jobs = [job(tmp_path, f"{level}-{number}", level=level) for number in range(3) for level in (1, 0)]
     for rank in range(2):
         assert run_jobs(jobs, 1, Rank(rank, 2), silent) == {}
