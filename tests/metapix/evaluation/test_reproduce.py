@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from metapix.cli import main
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import write_clip
@@ -21,8 +22,10 @@ from metapix.evaluation.frame_scores import read_rows, summarise
 from metapix.evaluation.reproduce.jobs import all_jobs
 from metapix.evaluation.reproduce.story import Order, prepare, run_reproduction
 from metapix.evaluation.reproduce.suite import Suite
+from metapix.evaluation.train_start import start_file
 from metapix.report import build_report
 
+import gan_meta as gm
 from gan_meta.distributed import ALONE
 from tests.metapix.test_report import browser
 
@@ -151,6 +154,18 @@ def test_a_folder_of_another_setting_or_of_something_else_is_refused(people: Pat
         prepare(order(people, tmp_path), ALONE, silent)
 
 
+def test_a_given_start_takes_the_place_of_pretraining(people: Path, run: Path, tmp_path: Path) -> None:
+    plan = prepare(order(people, run), ALONE, silent)
+    entry = next(entry for entry in plan.entries if entry.init == "pretrain")
+    file = start_file(plan.workshop.starts, plan.workshop.start(entry, 0))
+    given = dataclasses.replace(plan.workshop, given={"pix2pixhd": file}, out=tmp_path)
+    assert given.start(entry, 0).digest != plan.workshop.start(entry, 0).digest
+    (job,) = given.training_jobs(entry, 0)
+    job.run(*job.arguments)
+    taken, original = (gm.load_pair(path) for path in (job.made, file))
+    assert all(torch.equal(a, b) for a, b in zip(taken.parameters(), original.parameters(), strict=True))
+
+
 PROBE = """<script>addEventListener("load", () => {
   const rows = [...document.querySelectorAll("table[data-part=table1] tbody tr")];
   document.title = JSON.stringify({
@@ -188,6 +203,8 @@ def test_the_report_opens_in_a_browser_with_the_numbers_of_results_json(run: Pat
         (["--preset", "paper"], "needs videos: name them with --train and --test"),
         (["--train", "nowhere"], "name both"),
         (["--train", "nowhere", "--test", "nowhere"], "there is no clip folder and no video at nowhere"),
+        (["--start", "posewarp"], "names no start: write model=file"),
+        (["--start", "pix2pixhd=nowhere"], "there is no start at nowhere"),
         (["--model", "posewrap"], "unknown model 'posewrap'"),
     ],
 )

@@ -25,6 +25,11 @@ TrainOn = Annotated[
 ScoreOn = Annotated[list[Path] | None, typer.Option("--test", metavar="PATH", help="Score on these.", show_default=False)]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Which models; the preset's by default.", show_default=False)]
 
+Starts = Annotated[
+    list[str] | None,
+    typer.Option("--start", metavar="MODEL=FILE", help="A model's pretrained start, in place of pretraining.", show_default=False),
+]
+
 
 def reproduce(
     preset: Preset = "demo",
@@ -34,6 +39,7 @@ def reproduce(
     train: TrainOn = None,
     test: ScoreOn = None,
     models: Models = None,
+    starts: Starts = None,
     out: Out = Path("runs/reproduce"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes at work at once, one thread each.")] = 2,
     device: Annotated[str, typer.Option(help="Where the networks work: 'cpu', 'cuda', 'cuda:1', ...")] = "cpu",
@@ -43,7 +49,7 @@ def reproduce(
 
     from gan_meta.distributed import connect
     from metapix.commands.people import progress_bars
-    from metapix.evaluation.reproduce.story import Order, check_parts, run_reproduction
+    from metapix.evaluation.reproduce.story import Order, check_given, check_parts, run_reproduction
     from metapix.evaluation.reproduce.suite import find_suite
 
     suite = find_suite(preset)
@@ -51,7 +57,8 @@ def reproduce(
         suite = dataclasses.replace(suite, models=tuple(dict.fromkeys(models)))
         for model in suite.models:
             suite.training_preset(model)
-    order = Order(suite, check_parts(only or []), out, seeds, tuple(train or ()), tuple(test or ()), workers, device)
+    given = check_given(starts or [], suite.models)
+    order = Order(suite, check_parts(only or []), out, seeds, tuple(train or ()), tuple(test or ()), workers, device, given)
     if dry_run:
         _tell_forecast(order)
         return

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LEARNS_NOTHING = ("nearest-frame", "puppet")
@@ -50,3 +51,9 @@ class Start:
 def digest_of(document: Any) -> str:
     """16 hexadecimal digits of a JSON-able document's SHA-256; equal documents, whatever the order of their keys, give equal ones."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def file_digest(file: Path) -> str:
+    """16 hexadecimal digits of a file's SHA-256."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

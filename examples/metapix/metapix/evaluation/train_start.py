@@ -15,6 +15,7 @@ from metapix.errors import InputError
 from metapix.evaluation.starts import Start
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
+from metapix.recipe import model_of
 from metapix.training import stages
 from metapix.training.preset import Preset
 from metapix.training.statistics import with_statistics
@@ -35,7 +36,8 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
         preset: with the start's changes.
         data: clip folders or folders of them to train on.
         folder: of all starts; ``folder/<digest>/`` holds the training's checkpoints.
-        before: the file of the start that training goes on from; None for one that begins at random.
+        before: the file of the start that training goes on from, or that is taken as it is for a pretrained one; None for one that
+            begins at random.
 
     Raises:
         InputError: when a setting or the data cannot be used.
@@ -46,7 +48,9 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
     run.mkdir(parents=True, exist_ok=True)
     subjects = find_subjects(list(data), preset.data, preset.recipe.size, run, start.seed)
     preset = with_statistics(preset, subjects, run)
-    if start.init in ("random", "pretrain"):
+    if start.init == "pretrain" and before is not None:
+        pair = _given(before, preset)
+    elif start.init in ("random", "pretrain"):
         pair = _begin(start, preset, subjects, run, device)
     elif before is None:
         raise InputError(f"a start of the kind {start.init!r} goes on from a pretrained one, and none was named")
@@ -66,6 +70,13 @@ def _begin(start: Start, preset: Preset, subjects: list[Subject], run: Path, dev
         return gm.load_pair(file)
     torch.manual_seed(start.seed)
     return stages.create_pair(preset)
+
+
+def _given(file: Path, preset: Preset) -> gm.GANPair:
+    """The authors' weights, or a start of the user's own, in place of pretraining."""
+    if model_of(file) != preset.recipe.model:
+        raise InputError(f"{file} is a {model_of(file)} start, and one of {preset.recipe.model} is needed")
+    return gm.load_pair(file)
 
 
 def _pretrain_further(start: Start, preset: Preset, subjects: list[Subject], before: Path, run: Path, device: str) -> gm.GANPair:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from metapix.evaluation.reproduce.plans import Entry
 from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.run import Job
 from metapix.evaluation.score_cell import score_cell
-from metapix.evaluation.starts import Start, digest_of
+from metapix.evaluation.starts import Start, digest_of, file_digest
 from metapix.evaluation.train_start import start_file, train_start
 from metapix.evaluation.videos import TestVideo
 from metapix.training.preset import Preset
@@ -31,6 +31,7 @@ class Workshop:
         out: the run's folder.
         training: what is trained on, and its digest.
         device: where the networks work.
+        given: {model: a file that is its pretrained start}, in place of pretraining.
     """
 
     suite: Suite
@@ -38,6 +39,7 @@ class Workshop:
     training: tuple[Path, ...]
     training_digest: str
     device: str = "cpu"
+    given: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def cache(self) -> Cache:
@@ -65,6 +67,8 @@ class Workshop:
         preset = self.preset(entry) if meta else self.suite.training_preset(entry.model)
         settings = _settings(preset, entry.init)
         settings["training_data"] = self.training_digest
+        if entry.init != "random" and entry.model in self.given:
+            settings["given"] = file_digest(self.given[entry.model])
         if not meta:
             return Start(entry.model, entry.init, seed, settings=settings)
         return Start(entry.model, entry.init, seed, entry.meta_shots, entry.meta_steps, entry.changes, settings)
@@ -83,7 +87,8 @@ class Workshop:
         if entry.init not in _TRAINED_IN:
             return []
         start, level = self.start(entry, seed), _TRAINED_IN[entry.init]
-        file, jobs, before = start_file(self.starts, start), [], None
+        file, jobs = start_file(self.starts, start), []
+        before = self.given.get(entry.model) if entry.init == "pretrain" else None
         if level:
             base = dataclasses.replace(entry, init="pretrain", meta_shots=0, meta_steps=0, changes=())
             jobs, before = self.training_jobs(base, seed), start_file(self.starts, self.start(base, seed))

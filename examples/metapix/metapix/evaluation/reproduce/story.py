@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Order:
         training, test: the user's videos; both empty for the suite's own people.
         workers: processes of each rank.
         device: where the networks work.
+        given: {model: a file that is its pretrained start}.
     """
 
     suite: Suite
@@ -43,6 +44,7 @@ class Order:
     test: tuple[Path, ...] = ()
     workers: int = 2
     device: str = "cpu"
+    given: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def all_seeds(self) -> range:
@@ -81,6 +83,25 @@ def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for part in PARTS if not parts or part in parts)
 
 
+def check_given(named: Sequence[str], models: Sequence[str]) -> dict[str, Path]:
+    """Pretrained starts as the user names them, ``"model=file"``.
+
+    Raises:
+        InputError: for another form, a model that is not among these, or a file that is not there.
+    """
+    given = {}
+    for text in named:
+        model, equals, file = text.partition("=")
+        if not equals:
+            raise InputError(f"{text!r} names no start: write model=file, for example posewarp=posewarp.safetensors")
+        if model not in models:
+            raise InputError(unknown_name("model", model, models))
+        if not Path(file).is_file():
+            raise InputError(f"there is no start at {file}")
+        given[model] = Path(file)
+    return given
+
+
 def prepare(order: Order, world: World, note: Note) -> Plan:
     """Claim the folder, make the people, and lay out the entries.
 
@@ -99,7 +120,7 @@ def prepare(order: Order, world: World, note: Note) -> Plan:
         raise InputError(f"no video can be scored on: {next(iter(problems.values()))}")
     training = tuple(path for path in people.training if path.exists())
     digest = dataclasses.replace(people, training=training).training_digest()
-    workshop = Workshop(suite, order.out, training, digest, order.device)
+    workshop = Workshop(suite, order.out, training, digest, order.device, order.given)
     entries = tuple(entries_of(order.parts, suite, models))
     return Plan(order, workshop, entries, tuple(videos), problems)
 
