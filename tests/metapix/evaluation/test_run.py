@@ -16,6 +16,7 @@ import pytest
 from metapix.errors import InputError
 from metapix.evaluation.run import Job, run_jobs
 
+import gan_meta as gm
 from gan_meta.distributed import ALONE, World
 
 
@@ -101,6 +102,17 @@ def test_ranks_share_each_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert run_jobs(jobs, 1, Rank(rank, 2), silent) == {}
         made = {path.name for path in tmp_path.iterdir()}
         assert made == ({"0-0", "0-2", "1-0", "1-2"} if rank == 0 else {f"{level}-{n}" for level in (0, 1) for n in range(3)})
+
+
+def tell_world(path: Path) -> None:
+    path.write_text(str(gm.distributed.current().size))
+
+
+def test_workers_of_a_rank_are_no_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run_jobs([job(tmp_path, "world", tell_world)], 1, Rank(0, 2), silent) == {}
+    assert (tmp_path / "world").read_text() == "1"
 
 
 KILLED = """

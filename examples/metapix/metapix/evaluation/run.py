@@ -24,6 +24,8 @@ from metapix.workers import interrupts_not_inherited, leave_with_parent, unwindi
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.5
 _DIED = "a worker process ended unexpectedly; usually memory ran out: try fewer --workers. What is done is kept, run again to go on"
+_OF_TORCHRUN = ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells a rank; a worker of a rank is none, and its games must not wait for the others."""
 
 Note = Callable[[int, int, str], None]
 """Told (jobs done or failed, jobs in all, the name of the last one)."""
@@ -145,6 +147,8 @@ def _work(run: Callable[..., None], arguments: tuple[Any, ...]) -> str:
 
 
 def _start_worker() -> None:
+    for name in _OF_TORCHRUN:
+        os.environ.pop(name, None)
     torch.set_num_threads(1)
     threading.Thread(target=leave_with_parent, daemon=True).start()
 

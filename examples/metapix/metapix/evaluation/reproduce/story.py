@@ -120,7 +120,8 @@ def prepare(order: Order, world: World, note: Note) -> Plan:
         raise InputError(f"no video can be scored on: {next(iter(problems.values()))}")
     training = tuple(path for path in people.training if path.exists())
     digest = dataclasses.replace(people, training=training).training_digest()
-    workshop = Workshop(suite, order.out, training, digest, order.device, order.given)
+    device = str(world.device) if order.device == "cuda" else order.device  # each rank has a GPU of its own
+    workshop = Workshop(suite, order.out, training, digest, device, order.given)
     entries = tuple(entries_of(order.parts, suite, models))
     return Plan(order, workshop, entries, tuple(videos), problems)
 
