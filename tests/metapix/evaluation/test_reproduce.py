@@ -203,6 +203,7 @@ def test_the_report_opens_in_a_browser_with_the_numbers_of_results_json(run: Pat
         (["--preset", "paper"], "needs videos: name them with --train and --test"),
         (["--train", "nowhere"], "name both"),
         (["--train", "nowhere", "--test", "nowhere"], "there is no clip folder and no video at nowhere"),
+        (["--select", "evenly"], "unknown selection 'evenly'"),
         (["--start", "posewarp"], "names no start: write model=file"),
         (["--start", "pix2pixhd=nowhere"], "there is no start at nowhere"),
         (["--model", "posewrap"], "unknown model 'posewrap'"),

@@ -30,6 +30,13 @@ Starts = Annotated[
     typer.Option("--start", metavar="MODEL=FILE", help="A model's pretrained start, in place of pretraining.", show_default=False),
 ]
 
+Select = Annotated[
+    str | None,
+    typer.Option(
+        "--select", help="How K frames are chosen: 'even', 'random' or 'released'; the preset's way by default.", show_default=False
+    ),
+]
+
 
 def reproduce(
     preset: Preset = "demo",
@@ -40,6 +47,7 @@ def reproduce(
     test: ScoreOn = None,
     models: Models = None,
     starts: Starts = None,
+    select: Select = None,
     out: Out = Path("runs/reproduce"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes at work at once, one thread each.")] = 2,
     device: Annotated[str, typer.Option(help="Where the networks work: 'cpu', 'cuda', 'cuda:1', ...")] = "cpu",
@@ -51,12 +59,15 @@ def reproduce(
     from metapix.commands.people import progress_bars
     from metapix.evaluation.reproduce.story import Order, check_given, check_parts, run_reproduction
     from metapix.evaluation.reproduce.suite import find_suite
+    from metapix.evaluation.videos import check_selection
 
     suite = find_suite(preset)
     if models:
         suite = dataclasses.replace(suite, models=tuple(dict.fromkeys(models)))
         for model in suite.models:
             suite.training_preset(model)
+    if select is not None:
+        suite = dataclasses.replace(suite, selection=check_selection(select))
     given = check_given(starts or [], suite.models)
     order = Order(suite, check_parts(only or []), out, seeds, tuple(train or ()), tuple(test or ()), workers, device, given)
     if dry_run:

@@ -34,6 +34,8 @@ from metapix.training.preset import Preset
 SNAPSHOT_PICTURES = 5
 """The paper's figure 7 shows five poses."""
 
+_COPIED_AT_ONCE = 16
+
 
 def score_cell(cell: Cell, video: TestVideo, start_file: Path | None, preset: Preset | None, cache: Cache, device: str = "cpu") -> None:
     """Score a cell and write its two files, the result last.
@@ -94,11 +96,14 @@ def _frames(
 
 
 def _copied(init: str, shots: Clip, truth: Clip) -> Iterator[Tensor]:
-    """What learns nothing makes of the poses."""
-    if init == "puppet":
-        yield Puppet(shots).render(truth.joints, truth.boxes).image
-    else:
-        yield to_unit(shots.frames[nearest_frames(shots, truth.joints)])
+    """What learns nothing makes of the poses, a few at a time."""
+    puppet = Puppet(shots) if init == "puppet" else None
+    for first in range(0, len(truth), _COPIED_AT_ONCE):
+        part = truth.select(slice(first, first + _COPIED_AT_ONCE))
+        if puppet is not None:
+            yield puppet.render(part.joints, part.boxes).image
+        else:
+            yield to_unit(shots.frames[nearest_frames(shots, part.joints)])
 
 
 class _Snapshots:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from gan_meta.naming import unknown_name
 from gan_meta.seeds import derive_seed
 from metapix.data.clip import Clip
 from metapix.data.folder import count_frames, is_clip_folder, read_clip
@@ -21,6 +22,17 @@ SELECTIONS = ("even", "random", "released")
 
 _RELEASED_FIRST = 100
 """The released lists begin at this frame."""
+
+
+def check_selection(name: str) -> str:
+    """The name of a selection, as it is.
+
+    Raises:
+        InputError: for an unknown one, with the nearest.
+    """
+    if name not in SELECTIONS:
+        raise InputError(unknown_name("selection", name, SELECTIONS))
+    return name
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from metapix.data.prepare import prepare_clip, prepare_video
 from metapix.errors import InputError
 from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.run import Job
-from metapix.evaluation.starts import digest_of
+from metapix.evaluation.starts import digest_of, file_digest
 from metapix.evaluation.videos import TestVideo
 from metapix.training.preset import Data, Preset
 
@@ -40,7 +40,7 @@ class People:
     jobs: tuple[Job, ...]
 
     def training_digest(self) -> str:
-        """Of what is trained on: the manifests of its clip folders, the names of other files."""
+        """Of what is trained on: the manifests of its clip folders, videos, and the names in other folders."""
         return digest_of([_content(path) for path in self.training])
 
     def open_test(self) -> tuple[list[TestVideo], dict[str, str]]:
@@ -145,4 +145,4 @@ def _content(path: Path) -> list[str]:
     manifests = sorted(path.glob(_MANIFEST)) or sorted(path.glob(f"*/{_MANIFEST}"))
     if manifests:
         return [hashlib.sha256(manifest.read_bytes()).hexdigest() for manifest in manifests]
-    return [path.name] if path.is_file() else sorted(entry.name for entry in path.iterdir())
+    return [file_digest(path)] if path.is_file() else sorted(entry.name for entry in path.iterdir())
