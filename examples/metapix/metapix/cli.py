@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 
 from metapix.commands.people import COMMANDS
 from metapix.commands.prepare import download, prepare
+from metapix.commands.reproduce import reproduce
 from metapix.commands.start import train_start
 from metapix.commands.training import meta_train, pretrain
 from metapix.errors import InputError
@@ -65,7 +66,7 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
-for command in (*COMMANDS, train_start):
+for command in (*COMMANDS, train_start, reproduce):
     app.command()(command)
 
 

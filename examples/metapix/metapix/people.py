@@ -15,10 +15,10 @@ from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row, score_clip
+from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.evaluation.held_out import score_held_out
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
-from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts
 from metapix.recipe import Recipe, recipe_of, start_model
@@ -207,8 +207,4 @@ def _score_by_choice(
     adapted, found = personalize_by_choice(
         start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight, conditioning=conditioning
     )
-    return {
-        **score_clip(draw(adapted, pose_inputs(start, chosen, rest, conditioning)), rest),
-        "steps": found.steps,
-        "strength": found.strength,
-    }
+    return score_held_out(adapted, chosen, rest, {"steps": found.steps, "strength": found.strength}, conditioning)

@@ -37,7 +37,7 @@ class Recipe:
         feature_matching: as for :class:`Pix2PixHDObjective`; Posewarp has none.
         person_weight: how much more the pixels near the skeleton weigh in the pixel term; 0 for all alike.
         model: whose objective it is: ``"pix2pixhd"`` or ``"posewarp"``.
-        adversarial_weight: of :class:`PosewarpObjective`, for a pair with a discriminator.
+        adversarial_weight: of the adversarial term, for a pair with a discriminator; the model's own by default.
         augment: Posewarp's published random change of every pair of frames.
         statistics: response statistics, (2, C) a map of Posewarp's features, which are compared as they are without; not a setting.
 
@@ -57,7 +57,7 @@ class Recipe:
     feature_matching: float = 10.0
     person_weight: float = 0.0
     model: str = "pix2pixhd"
-    adversarial_weight: float = 0.1
+    adversarial_weight: float | None = None
     augment: bool = False
     statistics: tuple[Tensor, ...] = field(default=(), compare=False, repr=False)
 
@@ -103,6 +103,7 @@ def _pix2pixhd(recipe: Recipe) -> gm.Objective:
         perceptual=recipe.perceptual,
         perceptual_weight=recipe.perceptual_weight,
         pixel=recipe.pixel,
+        adversarial_weight=1.0 if recipe.adversarial_weight is None else recipe.adversarial_weight,
     )
 
 
@@ -115,7 +116,7 @@ def _posewarp(recipe: Recipe) -> gm.Objective:
         recipe.statistics or None,
         perceptual_weight=recipe.perceptual_weight,
         pixel=recipe.pixel,
-        adversarial_weight=recipe.adversarial_weight,
+        adversarial_weight=0.1 if recipe.adversarial_weight is None else recipe.adversarial_weight,
         limb_width=limb_width(recipe.size),
     )
 

@@ -52,7 +52,7 @@ STARTS = {
     "puppet": Start("puppet", "moves cut-out limbs, learns nothing", "puppet"),
 }
 
-DATA = {"real": "Real people on video", "drawn": "Drawn people"}
+DATA = {"real": "Real people on video", "drawn": "Drawn people", "drawn and real": "Drawn people, and real ones on video"}
 
 REFERENCES = {
     "puppet": (

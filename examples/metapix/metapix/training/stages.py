@@ -48,7 +48,7 @@ def pretrain(
     preset = with_statistics(preset, subjects, out)
     _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
     torch.manual_seed(seed)
-    pair = on_device(_create(preset), device)
+    pair = on_device(create_pair(preset), device)
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
     shown = Shown(subjects, conditioning)
@@ -149,7 +149,12 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
 
-def _create(preset: Preset) -> gm.GANPair:
+def create_pair(preset: Preset) -> gm.GANPair:
+    """An untrained pair of a preset's model, from the global random state.
+
+    Raises:
+        InputError: when the arguments do not fit the model, or the model the pose input.
+    """
     arguments = dict(preset.model)
     name = str(arguments.pop("name", "pix2pixhd"))
     if preset.data.pose == "labels" and name == "pix2pixhd":
