@@ -24,9 +24,13 @@ class OtherRankError(RuntimeError):
     """Rank 0 stopped, for a reason that it reports itself; the other ranks stop with this."""
 
 
+class LostRankError(RuntimeError):
+    """Another process ended without a word, or cannot be reached any more; this one cannot go on without it."""
+
+
 @dataclass(frozen=True)
 class World:
-    """The processes that train together.
+    """The processes that train together. What they do together raises :class:`LostRankError` when one of them is gone.
 
     Attributes:
         rank: this process's number, from 0.
@@ -48,7 +52,8 @@ class World:
         if self.size == 1 or not tensors:
             return list(tensors)
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        with _talking():
+            dist.all_reduce(flat)
         pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
 
@@ -58,12 +63,14 @@ class World:
             return [document]
         content = torch.frombuffer(bytearray(json.dumps(document).encode()), dtype=torch.uint8).to(self.device)
         lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
+        with _talking():
+            dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
         longest = int(torch.cat(lengths).max())
         padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
         padded[: len(content)] = content
         received = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(received, padded)
+        with _talking():
+            dist.all_gather(received, padded)
         return [json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)]
 
     def on_first(self, action: Callable[[], Any]) -> Any:
@@ -100,7 +107,8 @@ class World:
             empty = torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
             tensor = given[name].detach().to(self.device).contiguous() if self.rank == source else empty
             if tensor.numel():
-                dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
+                with _talking():
+                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
             shared[name] = tensor.cpu()
         return shared
 
@@ -156,6 +164,19 @@ def connect(device: str | None = None) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), own)
     finally:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    """Around what all ranks do together: torch tells which socket was closed, and not what that means."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LostRankError(
+            "another process of this training has ended or cannot be reached; start it again in the same way, and it goes on "
+            f"from its last checkpoint ({reason})"
+        ) from error
 
 
 def _join(backend: str) -> None:

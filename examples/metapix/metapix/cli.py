@@ -13,8 +13,8 @@ from rich.logging import RichHandler
 from metapix.commands.people import COMMANDS
 from metapix.commands.prepare import download, prepare
 from metapix.commands.start import train_start
-from metapix.commands.training import meta_train, pretrain
-from metapix.errors import InputError
+from metapix.commands.training import meta_train, pretrain, status
+from metapix.errors import Ended, InputError
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -52,6 +52,7 @@ app.command()(prepare)
 app.command()(download)
 app.command()(pretrain)
 app.command("meta-train")(meta_train)
+app.command()(status)
 
 
 @app.command()
@@ -84,7 +85,10 @@ def _interrupted() -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C."""
+    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C.
+
+    A training that SIGTERM asked to stop ends with 0, and a line too.
+    """
     try:
         app()
     except KeyboardInterrupt:
@@ -93,6 +97,10 @@ def main() -> None:
         if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
             _interrupted()
         raise
+    except Ended as end:
+        if str(end):
+            sys.stderr.write(f"metapix: {end}\n")
+        raise SystemExit(end.exit_code) from None
     except (InputError, OSError) as error:
         _refuse(error)
     except _errors_of_gan_meta() as error:
