@@ -31,7 +31,14 @@ Device = Annotated[
     str, typer.Option(help="Where the network works: 'cpu', 'cuda', 'cuda:1', ...; under torchrun 'cuda' is a GPU for each process.")
 ]
 Cache = Annotated[Path, typer.Option(help="Where clip folders of videos are kept for the next time.")]
-Logs = Annotated[str, typer.Option(help="What is written on the way: any of jsonl, csv, tensorboard and console, with commas between.")]
+Logs = Annotated[
+    str,
+    typer.Option(
+        "--run-logs",  # torchrun takes the shorter name for a beginning of its own --logs-specs, even behind the command
+        "--logs",
+        help="What is written on the way: any of jsonl, csv, tensorboard and console, with commas between.",
+    ),
+]
 Keep = Annotated[int, typer.Option(min=1, help="How many of the last checkpoints stay.")]
 Profile = Annotated[int, typer.Option(min=0, help="Steps to profile, into profile.txt and profile.json.")]
 Resume = Annotated[

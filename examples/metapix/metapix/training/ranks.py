@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -21,8 +22,8 @@ def connected(device: str) -> Iterator[World]:
     """The processes that torchrun started, for the length of a command; a command started by hand is alone.
 
     Raises:
-        InputError: when they cannot work on this device, or one of them was lost.
-        Ended: when training was asked to stop and has saved its state, or another process stopped and says why.
+        InputError: when they cannot work on this device.
+        Ended: when training was asked to stop and has saved its state, or another process stopped or was lost.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -61,4 +62,5 @@ def _ended_in_words(world: World) -> Iterator[None]:
     except OtherRankError as other:
         raise Ended("", 2) from other
     except LostRankError as lost:
-        raise InputError(f"process {world.rank} of {world.size}: {lost}") from lost
+        sys.stderr.write(f"metapix: process {world.rank} of {world.size}: {lost}\n")  # at once: torchrun is about to end this one, too
+        raise Ended("", 2) from lost
