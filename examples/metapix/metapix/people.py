@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 import gan_meta as gm
-from gan_meta.checkpoint import pair_facts
 from metapix.choice import personalize_by_choice
 from metapix.data.clip import Clip
 from metapix.errors import InputError
@@ -20,7 +19,7 @@ from metapix.performer import save_performer
 from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts, pose_of
-from metapix.recipe import Recipe, recipe_of
+from metapix.recipe import Recipe, facts_of, recipe_of
 from metapix.reference import REFERENCE_CHANNELS, Reference, reference_of
 from metapix.tasks import evenly_spaced, split
 
@@ -40,7 +39,7 @@ def start_with_recipe(path: Path, reference: str | None, device: str = "cpu") ->
     if reference is not None and reference not in REFERENCE_CHANNELS:
         raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
     recipe, start = recipe_of(path), gm.load_pair(path)
-    check_pose_facts(path, pair_facts(path)["facts"].get("pose"))
+    check_pose_facts(path, facts_of(path).get("pose"))
     if reference is not None and reference != reference_of(start):
         raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")
     return on_device(start, device), recipe
@@ -150,7 +149,7 @@ def evaluation(
     Raises:
         InputError: when a clip is too short.
     """
-    kept = str(pair_facts(init_file)["facts"].get("start", "metapix"))
+    kept = str(facts_of(init_file).get("start", "metapix"))
     init, reference = kept if kept in _INITS else "metapix", reference_of(start)
     data = "real" if any(clip.kind == "real" for clip in clips) else "drawn"
     rows: list[Row] = [

@@ -12,7 +12,11 @@ import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from metapix.errors import InputError
+from metapix.plain import build
 from metapix.poses.pose_input import flip
+
+LARGEST = 4096
+"""Side of the largest pictures, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class Recipe:
         mirror: whether each frame is turned over half of the time.
         perceptual, perceptual_weight, pixel, feature_matching: as for :class:`Pix2PixHDObjective`.
         person_weight: how much more the pixels near the skeleton weigh in the pixel term; 0 for all alike.
+
+    Raises:
+        ValueError: for a size that no network of metapix works at.
     """
 
     size: int
@@ -38,6 +45,10 @@ class Recipe:
     pixel: float = 10.0
     feature_matching: float = 10.0
     person_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= LARGEST:
+            raise ValueError(f"size must be 8 to {LARGEST} pixels, got {self.size}")
 
     def objective(self) -> Pix2PixHDObjective:
         """What both players minimise."""
@@ -71,10 +82,23 @@ def recipe_of(path: Path) -> Recipe:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
         InputError: when the file has none, or one that this release does not know.
     """
-    kept: Mapping[str, Any] | None = pair_facts(path)["facts"].get("recipe")
-    if kept is None:
+    kept = facts_of(path).get("recipe")
+    if not isinstance(kept, Mapping):
         raise InputError(f"{path} does not say how to personalise it; use a start that metapix made")
     unknown = set(kept) - {option.name for option in dataclasses.fields(Recipe)}
     if unknown:
         raise InputError(f"{path} was made by another release of metapix: its recipe has {', '.join(sorted(unknown))}")
-    return Recipe(**kept)
+    return build(Recipe, kept, f"the recipe of {path}")
+
+
+def facts_of(path: Path) -> Mapping[str, Any]:
+    """What metapix, or whoever made the file, noted beside a pair.
+
+    Raises:
+        FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
+        InputError: when it holds no pair, or its notes are no table.
+    """
+    facts = pair_facts(path).get("facts")
+    if not isinstance(facts, Mapping):
+        raise InputError(f"{path} holds no pair that says how it was made; use a file that metapix made")
+    return facts

@@ -10,8 +10,10 @@ from typing import TypeAlias
 import av
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
+
+from metapix.data.media import open_media
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,10 @@ class SoundTrack:
     """
 
     def __init__(self, source: Path, container: OutputContainer) -> None:
-        self._source: InputContainer = av.open(str(source.resolve()), options={"protocol_whitelist": "file"})
+        self._source = open_media(source)
         self._container = container
         self._waiting: SoundPacket | None = None
-        streams = self._source.streams.audio
+        streams = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
         self._packets: Iterator[SoundPacket] = self._begin(streams[0]) if streams else iter(())
 
     def write_until(self, seconds: float) -> None:

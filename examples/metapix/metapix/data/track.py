@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from metapix.data.journal import Journal
+from metapix.data.limits import decode_png
 from metapix.data.look import Look, Progress, keep_person, look_at
 from metapix.data.pose import PoseEstimator, smooth_joints
 from metapix.data.sides import untangle_sides
@@ -51,7 +51,9 @@ class Track:
         packed = self.masks[row]
         if packed is None:
             return None
-        mask: NDArray[np.uint8] = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_GRAYSCALE)
+        mask = decode_png(packed, "a mask")
+        if mask is None or mask.shape != self.picture[::-1]:
+            raise InputError("What an earlier, interrupted look has left is damaged: delete the hidden folder that ends in .found.")
         return mask
 
 

@@ -136,7 +136,7 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
         FileNotFoundError, CheckpointError, InputError: as :func:`metapix.recipe.recipe_of`.
     """
     recipe = recipe_of(init)
-    pose = "labels" if pair_facts(init)["model"] == LABEL_MODEL else "heatmaps"
+    pose = "labels" if pair_facts(init).get("model") == LABEL_MODEL else "heatmaps"
     kept = dataclasses.replace(preset.recipe, size=recipe.size) if changed else recipe
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
