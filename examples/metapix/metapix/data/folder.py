@@ -249,7 +249,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _count(folder: Path, manifest: Mapping[str, Any]) -> int:
     """The number of frames, which cannot be more than the files that have a checksum."""
     count, sums = manifest.get("frames"), manifest.get("checksums")
-    if not isinstance(count, int) or not isinstance(sums, dict) or not 1 <= count <= len(sums):
+    if type(count) is not int or not isinstance(sums, dict) or not 1 <= count <= len(sums):
         raise InputError(
             f"The clip folder {folder} is damaged (its manifest has no number of frames that fits its files): prepare it again."
         )

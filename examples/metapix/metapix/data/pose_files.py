@@ -23,6 +23,7 @@ _ADVICE = "give a folder of OpenPose's *_keypoints.json, or a COCO keypoints doc
 _NO_POSES = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What comes of JSON that means something else."""
 _FARTHEST = 100_000
+_POINTS = {len(COCO_KEYPOINTS): "COCO's keypoints", N_JOINTS: "OpenPose's COCO model", 25: "BODY_25"}
 
 People = dict[int, list[Joints]]
 """The joints (18, 3) of everybody in a frame, by the frame's number in the video."""
@@ -144,7 +145,8 @@ def _points(values: Sequence[float], *counts: int, certain: float = 1.0) -> Join
     """A person's points: x, y and a confidence each, which is brought to [0, 1]; ``certain`` is what stands for 1."""
     points = np.array(values, np.float64).reshape(-1, 3)
     if len(points) not in counts:
-        raise ValueError(f"a person has {len(points)} points; {' or '.join(map(str, counts))} can be read")
+        named = " or ".join(f"{count} ({_POINTS[count]})" for count in counts)
+        raise ValueError(f"a person has {len(points)} points; {named} can be read")
     if not (np.abs(points) <= _FARTHEST).all():
         raise ValueError(f"a coordinate is not a number, or is farther from the picture than {_FARTHEST:,} pixels")
     points[:, 2] = (points[:, 2] / certain).clip(0, 1)

@@ -138,5 +138,9 @@ def _inside(folder: Path, lines: Iterable[str], path: Path) -> Iterable[Path]:
 
 
 def _check_present(file: Path) -> None:
-    if not file.is_file():
-        raise InputError(f"{file} is in a list, but not there")
+    try:
+        is_there = file.is_file()
+    except OSError:  # a name too long for any file
+        is_there = False
+    if not is_there:
+        raise InputError(f"{f'{file}':.200} is in a list, but not there")
