@@ -13,10 +13,9 @@ from PIL import ImageOps
 from metapix.data.clip import Clip
 from metapix.data.crop import camera_to_crop, crop_picture, plan_boxes
 from metapix.data.limits import BROKEN_PICTURE, open_picture
-from metapix.data.look import bounds_of, keep_person
+from metapix.data.look import Progress, bounds_of, keep_person
 from metapix.data.main_person import body_size, find_people
 from metapix.data.pose import Detection, MediapipeEstimator
-from metapix.data.track import Progress
 from metapix.errors import InputError
 
 log = logging.getLogger(__name__)
