@@ -7,12 +7,13 @@ ORACLES := $(VENV)/oracles/.ready
 OUT ?= runs/demo
 ALGORITHM ?= reptile
 LOWEST_PYTHON ?= python3.10
+PYTHONS ?= python3.12 python3.13
 # The library's tests that need nothing but the library; the others compare with packages that have no old versions to go with.
 LOWEST_TESTS := $(addprefix tests/,$(addsuffix .py,test_checking test_checkpoint test_losses test_pair test_sources test_tasks test_trainer \
 	training/test_outer_step models/test_dcgan models/test_pix2pix models/test_registry)) tests/game tests/algorithms
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo glyphs test lint docs dist lowest soak bench clean
+.PHONY: help setup demo glyphs test lint docs dist lowest pythons soak bench clean
 
 help:  ## Show what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -73,6 +74,14 @@ lowest: dist  ## Install the wheel with the oldest allowed versions on Python 3.
 	$(VENV)/lowest/bin/pip install --quiet --constraint constraints-lowest.txt dist/gan_meta-*.whl pytest pytest-xdist hypothesis
 	cp -r tests $(VENV)/lowest/tests
 	cd $(VENV)/lowest && bin/python -m pytest -q -n 2 $(LOWEST_TESTS)
+
+pythons: dist  ## Install the wheel on other Pythons (PYTHONS=...), with the newest versions, and run the library's tests with each.
+	for python in $(PYTHONS); do \
+		rm -rf $(VENV)/other && $$python -m venv $(VENV)/other && \
+		$(VENV)/other/bin/pip install --quiet dist/gan_meta-*.whl pytest pytest-xdist hypothesis && \
+		cp -r tests $(VENV)/other/tests && \
+		(cd $(VENV)/other && OMP_NUM_THREADS=1 bin/python -m pytest -q -n 2 $(LOWEST_TESTS)) || exit 1; \
+	done
 
 bench: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).
 	$(BIN)/python benchmarks/starts.py

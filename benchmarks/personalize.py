@@ -18,7 +18,6 @@ from metapix.choice import personalize_by_choice
 from metapix.data.clip import Clip
 from metapix.evaluate import evaluate_nearest, evaluate_puppet, score_clip
 from metapix.personalize import draw, personalize, pose_inputs
-from metapix.reference import Reference, reference_of
 from metapix.start import StartSettings, load_shipped_start
 from metapix.start.data import drawn_people, real_people
 from metapix.tasks import evenly_spaced, split
@@ -42,7 +41,7 @@ def curve(start: gm.GANPair, clip: Clip, objective: gm.Objective, inner: gm.Inne
     weight = StartSettings().person_weight
     first, rest = split(clip)
     chosen = evenly_spaced(first, shots)
-    pose = pose_inputs(rest, Reference(reference_of(start), chosen))
+    pose = pose_inputs(start, chosen, rest)
     found: dict[str, Any] = {"T=0": score_clip(draw(start, pose), rest)}
 
     def note(step: int, pair: gm.GANPair, _losses: Mapping[str, Any]) -> None:

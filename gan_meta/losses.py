@@ -32,7 +32,9 @@ class AdversarialLoss(NamedTuple):
 
 def sample_mean(values: Tensor) -> Tensor:
     """(N, ...) -> (N,): the mean over everything but the samples."""
-    return values.reshape(values.shape[0], -1).mean(1)
+    flat = values.reshape(values.shape[0], -1)
+    # Not mean(): on the way back its division is made for every value, this one once a sample.
+    return flat.sum(1) / flat.shape[1]
 
 
 # -- least squares: Mao et al., "Least Squares Generative Adversarial Networks", 2017, with targets 1 (real) and 0 (fake) ------

@@ -75,7 +75,7 @@ def put_back_moments(game: Game, means: Mapping[str, Tensor], squares: Mapping[s
         kept.pop(parameter, None)
         if counts.get(name):
             kept[parameter] = {
-                "step": torch.tensor(float(counts[name])),
+                "step": torch.tensor(float(counts[name]), device=parameter.device),
                 "exp_avg": means[name].detach().clone(),
                 "exp_avg_sq": squares[name].detach().clone(),
             }

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_meta.game.draws import Draw, SamplePool, draw
+from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop, Turn
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
+from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
 from gan_meta.objective import Batch, Objective
 from gan_meta.pair import GANPair
@@ -70,7 +71,7 @@ class Table:
         reference = next(pair.parameters())
         self.device, self.dtype = reference.device, reference.dtype
         self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
-        self._may_be_unique = inner.unique_samples and not has_batch_statistics(pair)
+        self._may_be_unique = inner.unique_samples and not self.pool.is_random and not has_batch_statistics(pair)
         self._is_unique: dict[tuple[str, ...], bool] = {}
         if share is not None and has_batch_statistics(pair):
             raise ValueError(

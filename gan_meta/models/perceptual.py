@@ -143,7 +143,7 @@ def _vgg19_layers() -> nn.Sequential:
             # A stage's last convolution is the first one after the pooling.
             if layers and number == len(stage) - 1:
                 layers.append(nn.MaxPool2d(2))
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
     return nn.Sequential(*layers)
 

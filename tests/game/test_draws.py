@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gan_meta.game.draws import Draw, SamplePool, draw
+from gan_meta.game.draws import Draw, draw
 
 
 @given(st.integers(1, 8), st.integers(1, 16), st.integers(0, 50))
@@ -43,25 +43,3 @@ def test_unique_weights_sum_to_one_and_keep_every_mean(items):
 def test_transforms_are_equally_likely():
     items = torch.cat([draw(1, 8, 2, position, 0).items for position in range(500)])
     assert abs(float((items == 1).double().mean()) - 0.5) < 0.03  # 4000 draws: two standard deviations are 0.016
-
-
-def test_pool_addresses_every_item_and_precomputes_once():
-    batch = {"image": torch.arange(3.0).reshape(3, 1)}
-    calls = []
-
-    def features(pool):
-        calls.append(len(pool["image"]))
-        return {"twice": 2 * pool["image"]}
-
-    pool = SamplePool(batch, [lambda b: {k: -v for k, v in b.items()}], torch.device("cpu"), features)
-    taken = pool.take(torch.tensor([4, 0, 2, 5, 4]))
-    assert taken["image"].flatten().tolist() == [-1, 0, 2, -2, -1]
-    assert taken["twice"].flatten().tolist() == [-2, 0, 4, -4, -2]
-    assert calls == [6]
-
-
-def test_large_pools_are_made_on_demand():
-    batch = {"image": torch.arange(100.0).reshape(100, 1)}
-    pool = SamplePool(batch, [lambda b: {k: -v for k, v in b.items()}], torch.device("cpu"), lambda pool: {})
-    assert pool.kept is None
-    assert pool.take(torch.tensor([199, 3, 103]))["image"].flatten().tolist() == [-99, 3, -3]

@@ -16,7 +16,7 @@ MOMENTUM = functools.partial(torch.optim.SGD, momentum=0.9)
 
 def test_a_factory_for_adam_is_adam():
     pair, batch = smooth_pair(), small_batch(4)
-    factory = functools.partial(torch.optim.Adam, betas=(0.5, 0.999), eps=1e-8)
+    factory = functools.partial(torch.optim.Adam, betas=(0.5, 0.999), eps=1e-8, fused=True)
     own = gm.adapt(pair, SquaresObjective(), batch, gm.InnerLoop(steps=4, lr=1e-2, optimizer=factory))
     named = gm.adapt(pair, SquaresObjective(), batch, gm.InnerLoop(steps=4, lr=1e-2, optimizer="adam"))
     assert all(torch.equal(a, b) for a, b in zip(own.parameters(), named.parameters(), strict=True))

@@ -8,7 +8,7 @@ from metapix.choice import STRENGTHS, choose
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.personalize import draw, pose_inputs
-from metapix.reference import Reference, reference_image, trusted
+from metapix.reference import trusted
 
 import gan_meta as gm
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
@@ -33,11 +33,12 @@ def shots(count: int = 5) -> Clip:
 @pytest.mark.parametrize("kind", ["plate", "puppet"])
 def test_strength_is_the_straight_line_from_the_reference_to_the_network(kind: str) -> None:
     clip, pair = shots(), start(kind, noise=0.05)
-    pose = pose_inputs(clip.select([3, 4]), Reference(kind, clip.select([0, 1, 2])))
-    floor, full = reference_image(pose[:, 18:]), draw(pair, pose)
+    poses = pose_inputs(pair, clip.select([0, 1, 2]), clip.select([3, 4]))
+    floor, full = poses.base(), draw(pair, poses)
+    assert floor is not None
     assert float((full - floor).abs().max()) > 0.01
     for strength in (0.0, 0.25, 0.5):
-        torch.testing.assert_close(draw(trusted(pair.clone(), strength), pose), floor + strength * (full - floor), rtol=0, atol=1e-5)
+        torch.testing.assert_close(draw(trusted(pair.clone(), strength), poses), floor + strength * (full - floor), rtol=0, atol=1e-5)
 
 
 def test_what_harms_is_not_taken_whatever_the_start() -> None:

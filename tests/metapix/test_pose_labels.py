@@ -8,7 +8,7 @@ import pytest
 import torch
 from metapix.errors import InputError
 from metapix.performer import load_performer, save_performer
-from metapix.personalize import generate, personalize
+from metapix.personalize import draw, personalize, pose_inputs
 from metapix.poses.pose_labels import (
     LABEL_MODEL,
     LIMBS,
@@ -76,7 +76,7 @@ def test_a_pair_of_label_maps_is_told_from_one_of_heatmaps_through_its_file(tmp_
     assert loaded.pair is not None
     assert pose_of(loaded.pair) == "labels"
     expected = adapted.generator(draw_poses(shots.joints, SIZE, "labels")).detach()
-    torch.testing.assert_close(torch.cat(list(generate(loaded.pair, shots.joints, SIZE))), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(draw(loaded.pair, pose_inputs(loaded.pair, shots, shots)), expected, rtol=0, atol=1e-5)
     assert pose_of(gm.models.create("pix2pixhd", **SMALL)) == "heatmaps"
 
 

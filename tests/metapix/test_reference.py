@@ -7,9 +7,7 @@ import torch
 from metapix.choice import choose
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
-from metapix.errors import InputError
-from metapix.personalize import draw, generate, personalize, pose_inputs
-from metapix.poses.pose_input import joint_heatmaps
+from metapix.personalize import draw, draw_inputs, personalize, pose_inputs
 from metapix.puppet.puppet import Puppet
 from metapix.reference import REFERENCE_CHANNELS, Reference, build_reference_pair, reference_of, shot_samples
 
@@ -32,9 +30,8 @@ def person() -> Clip:
 @pytest.mark.parametrize("kind", ["plate", "puppet"])
 def test_an_untrained_network_gives_the_reference_itself(kind: str) -> None:
     clip = person()
-    reference = Reference(kind, clip.select([0, 1, 2, 3]))
-    rest = clip.select([5, 6])
-    image = draw(start(kind), pose_inputs(rest, reference))
+    rest, pair = clip.select([5, 6]), start(kind)
+    image = draw(pair, pose_inputs(pair, clip.select([0, 1, 2, 3]), rest))
     puppet = Puppet(clip.select([0, 1, 2, 3])).render(rest.joints, rest.boxes)
     torch.testing.assert_close(image, puppet.image if kind == "puppet" else puppet.plate, rtol=0, atol=1e-6)
 
@@ -62,13 +59,6 @@ def test_a_frame_is_never_in_its_own_reference() -> None:
     assert not torch.equal(samples["image"][own], changed["image"][own])
 
 
-def test_samples_without_a_reference_are_the_frames() -> None:
-    clip = person().select([0, 1])
-    samples = shot_samples(clip, "none", person_weight=3.0)
-    torch.testing.assert_close(samples["pose"], joint_heatmaps(clip.joints, 32))
-    assert set(samples["weight"].unique().tolist()) == {1.0, 4.0}
-
-
 def test_one_frame_teaches_nothing_and_leaves_the_start_as_it_is() -> None:
     pair = start()
     adapted = personalize(pair, person().select([0]), OBJECTIVE, gm.InnerLoop(steps=3, lr=1e-2))
@@ -79,19 +69,16 @@ def test_learning_moves_the_picture_only_near_the_person() -> None:
     clip = person()
     shots = clip.select([0, 1, 2, 3])
     adapted = personalize(start(), shots, OBJECTIVE, gm.InnerLoop(steps=5, lr=1e-2))
-    reference = Reference("puppet", shots)
     rest = clip.select([6])
-    change = (draw(adapted, pose_inputs(rest, reference)) - Puppet(shots).render(rest.joints).image).abs().amax(dim=1)
+    change = (draw(adapted, pose_inputs(adapted, shots, rest)) - Puppet(shots).render(rest.joints).image).abs().amax(dim=1)
     alpha = Puppet(shots).render(rest.joints).alpha[:, 0]
     near = torch.nn.functional.max_pool2d(alpha, 5, stride=1, padding=2) > 0
     assert float(change[near].max()) > 1e-3
     assert float(change[~near].max()) == 0
 
 
-def test_a_mismatched_reference_is_refused_in_words() -> None:
+def test_an_unknown_reference_is_refused_in_words() -> None:
     clip = person()
-    with pytest.raises(InputError, match="takes the reference 'puppet', but was given 'none'"):
-        next(generate(start(), clip.joints, 32))
     with pytest.raises(ValueError, match="unknown reference 'pupet': did you mean 'puppet'"):
         Reference("pupet", clip)
     assert reference_of(gm.GANPair(torch.nn.Conv2d(18, 3, 1))) == "none"
@@ -106,10 +93,10 @@ def test_shares_move_what_is_there_and_nothing_else() -> None:
     with torch.no_grad():
         last.bias[right] = 20.0
     clip = person()
-    pose = pose_inputs(clip.select([5]), Reference("puppet", clip.select([0, 1, 2, 3])))
+    ((pose,),) = pose_inputs(pair, clip.select([0, 1, 2, 3]), clip.select([5])).batches(1)
     pose[:, 21] = 1.0  # the person is everywhere, so that all pixels may change
     pose[:, 18:21] = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    image = draw(pair, pose)
+    image = draw_inputs(pair, (pose,))
     torch.testing.assert_close(image[..., :-1], pose[:, 18:21, :, 1:], rtol=0, atol=1e-5)
     torch.testing.assert_close(image[..., -1], pose[:, 18:21, :, -1], rtol=0, atol=1e-5)  # the border is repeated
 

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
+from metapix.conditioning import conditioning_of
 from metapix.data.clip import Clip
 from metapix.personalize import OnStep, draw, personalize, pose_inputs
 from metapix.poses.pose_input import person_discs, to_bytes, to_unit
-from metapix.poses.pose_labels import pose_of
-from metapix.poses.skeleton import N_JOINTS
-from metapix.reference import Reference, reference_image, reference_of, trusted
+from metapix.reference import trusted
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 _FOLDS = 5
@@ -63,9 +62,10 @@ def choose(
     """
     if inner.schedule != "constant":
         raise ValueError(f'choose needs schedule="constant", got {inner.schedule!r}: a cut-short decaying game is another game')
-    has_reference = reference_of(start) != "none"
+    conditioning = conditioning_of(start)
+    has_reference = conditioning.reference != "none"
     tried = list(range(0, inner.steps + 1, every))
-    if len(shots) < (3 if has_reference else 2):
+    if len(shots) <= conditioning.fewest:
         return Choice(0, 0.0, {}) if has_reference else Choice(inner.steps, 1.0, {})
     strengths = STRENGTHS if has_reference else (1.0,)
     table = []
@@ -104,9 +104,9 @@ class _HeldOut:
 
     def __init__(self, start: gm.GANPair, frames: Clip, others: Clip, tried: list[int], strengths: tuple[float, ...]) -> None:
         self.frames, self.tried, self.strengths = frames, tried, strengths
-        self.pose = pose_inputs(frames, Reference(reference_of(start), others), pose_of(start))
-        reference = self.pose[:, N_JOINTS:]
-        self.floor = reference_image(reference) if reference.shape[1] else draw(start, self.pose)
+        self.poses = pose_inputs(start, others, frames)
+        base = self.poses.base()
+        self.floor = draw(start, self.poses) if base is None else base
         self.scores = {0: self._scores(start)}
 
     def note(self, step: int, pair: gm.GANPair, _losses: Mapping[str, Tensor]) -> None:
@@ -120,7 +120,7 @@ class _HeldOut:
         return torch.stack([self.scores[step] for step in self.tried], dim=1) - floor[:, None, None]
 
     def _scores(self, pair: gm.GANPair) -> Tensor:
-        change = draw(pair, self.pose) - self.floor
+        change = draw(pair, self.poses) - self.floor
         images = [self.floor + strength * change for strength in self.strengths]
         return torch.stack([_score(image, self.frames) for image in images], dim=1)
 

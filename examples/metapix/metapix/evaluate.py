@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
+from metapix.conditioning import Conditioning, Poses
 from metapix.data.clip import Clip
 from metapix.personalize import draw, personalize, pose_inputs
 from metapix.poses.pose_input import person_discs, to_bytes, to_unit
-from metapix.poses.pose_labels import pose_of
 from metapix.puppet.puppet import Puppet
-from metapix.reference import Reference, reference_of
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
 Row = dict[str, Any]
@@ -69,37 +68,39 @@ def evaluate_start(
     seed: int = 0,
     person_weight: float = 0.0,
     curve: Sequence[int] = (),
+    conditioning: Conditioning | None = None,
     on_clip: Callable[[Clip, gm.GANPair, Tensor], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Personalise a start to K frames of each clip's first 85% and score it on the rest.
 
     Args:
-        start: a pair with the reference it was built with, if any; references come from the K frames alone.
+        start: a pair that draws pictures from poses; what else it is told comes from the K frames alone.
         person_weight: as for :func:`metapix.personalize.personalize`.
         curve: numbers of steps at which to take the mean PSNR on the scored frames while the start adapts; each clip's scores
             then have ``"psnr_curve"``, in this order.
+        conditioning: how the scored frames are drawn; default: the start's own.
         on_clip: called with (clip, the adapted pair, the generated frames) after each clip.
     """
     videos = []
     for clip in clips:
         first, rest = split(clip)
         chosen = evenly_spaced(first, shots)
-        pose = pose_inputs(rest, Reference(reference_of(start), chosen), pose_of(start))
-        by_step = {0: _mean_psnr(draw(start, pose), rest)} if 0 in curve else {}
+        poses = pose_inputs(start, chosen, rest, conditioning)
+        by_step = {0: _mean_psnr(draw(start, poses), rest)} if 0 in curve else {}
 
         def take(
             step: int,
             pair: gm.GANPair,
             _losses: Mapping[str, Tensor],
-            pose: Tensor = pose,
+            poses: Poses = poses,
             rest: Clip = rest,
             by_step: dict[int, float] = by_step,
         ) -> None:
             if step in curve:
-                by_step[step] = _mean_psnr(draw(pair, pose), rest)
+                by_step[step] = _mean_psnr(draw(pair, poses), rest)
 
         adapted = personalize(start, chosen, objective, inner, seed, take, person_weight)
-        generated = draw(adapted, pose)
+        generated = draw(adapted, poses)
         videos.append(score_clip(generated, rest))
         if curve:
             videos[-1]["psnr_curve"] = [by_step[step] for step in curve]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
-
 import gan_meta as gm
 from metapix.data.clip import Clip
 from metapix.evaluate import score_clip
 from metapix.personalize import draw, pose_inputs
-from metapix.poses.pose_labels import pose_of
-from metapix.reference import Reference, reference_of
 
 MOST_FRAMES = 12
 EVERY = 5
@@ -47,7 +43,7 @@ class HeldOut:
 
     def __init__(self, start: gm.GANPair, shots: Clip, frames: Clip, report: Report | None = None) -> None:
         self._frames, self._report = frames, report
-        self._pose: Tensor = pose_inputs(frames, Reference(reference_of(start), shots), pose_of(start))
+        self._poses = pose_inputs(start, shots, frames)
         self.scores: dict[int, float] = {}
         self.best_steps, self.best_pair = 0, start
         self.look(0, start, 0)
@@ -56,7 +52,7 @@ class HeldOut:
         """The pair after a step of a game of ``last`` steps."""
         if step % EVERY and step != last:
             return
-        score = float(score_clip(draw(pair, self._pose), self._frames)["psnr"])
+        score = float(score_clip(draw(pair, self._poses), self._frames)["psnr"])
         if self.scores and score > max(self.scores.values()):
             self.best_steps, self.best_pair = step, pair.clone()
         self.scores[step] = score

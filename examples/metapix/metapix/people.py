@@ -11,6 +11,7 @@ import torch
 
 import gan_meta as gm
 from metapix.choice import personalize_by_choice
+from metapix.conditioning import conditioning_of
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row, score_clip
@@ -18,15 +19,14 @@ from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
-from metapix.poses.pose_labels import check_pose_facts, pose_facts, pose_of
+from metapix.poses.pose_labels import check_pose_facts, pose_facts
 from metapix.recipe import Recipe, facts_of, recipe_of
-from metapix.reference import REFERENCE_CHANNELS, Reference, reference_of
+from metapix.reference import REFERENCE_CHANNELS, reference_of
 from metapix.tasks import evenly_spaced, split
 
 Tick = Callable[[int, int | None], None]
 
 _INITS = ("random", "pretrain", "pretrain-equal-steps", "metapix")
-_MODEL = "Pix2PixHD"
 
 
 def start_with_recipe(path: Path, reference: str | None, device: str = "cpu") -> tuple[gm.GANPair, Recipe]:
@@ -150,7 +150,8 @@ def evaluation(
         InputError: when a clip is too short.
     """
     kept = str(facts_of(init_file).get("start", "metapix"))
-    init, reference = kept if kept in _INITS else "metapix", reference_of(start)
+    init, conditioning = kept if kept in _INITS else "metapix", conditioning_of(start)
+    reference = conditioning.reference
     data = "real" if any(clip.kind == "real" for clip in clips) else "drawn"
     rows: list[Row] = [
         make_row("none", "nearest-frame", shots, 0, evaluate_nearest(clips, shots), data, reference),
@@ -166,7 +167,7 @@ def evaluation(
                 videos += evaluate_start(start, [clip], recipe.objective(), inner, shots, seed=seed, person_weight=weight)
             if tick is not None:
                 tick(len(videos), len(clips))
-        rows.append(make_row(_MODEL, init, shots, number, videos, data, reference))
+        rows.append(make_row(conditioning.title, init, shots, number, videos, data, reference))
     settings = {"init": init_file.name, "K": shots, "T": steps, "seed": seed, "choosing": choosing, "recipe": recipe.as_dict()}
     return {"settings": settings, "rows": rows, "people": [{"name": clip.name, "kind": clip.kind, "role": "scored"} for clip in clips]}
 
@@ -176,5 +177,4 @@ def _score_by_choice(start: gm.GANPair, recipe: Recipe, clip: Clip, shots: int, 
     chosen = evenly_spaced(first, shots)
     inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
     adapted, found = personalize_by_choice(start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight)
-    pose = pose_inputs(rest, Reference(reference_of(start), chosen), pose_of(start))
-    return {**score_clip(draw(adapted, pose), rest), "steps": found.steps, "strength": found.strength}
+    return {**score_clip(draw(adapted, pose_inputs(start, chosen, rest)), rest), "steps": found.steps, "strength": found.strength}

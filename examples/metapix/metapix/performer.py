@@ -12,15 +12,15 @@ from torch.nn import functional
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_extra
+from metapix.conditioning import Memory, Poses, conditioning_of
+from metapix.conditioning.on_reference import OnReference
 from metapix.data.clip import Clip, scale_joints
 from metapix.data.coco import check_joints
 from metapix.errors import InputError
-from metapix.personalize import generate
+from metapix.personalize import draw
 from metapix.plain import build
 from metapix.poses.pose_labels import check_pose_facts
-from metapix.puppet.puppet import Puppet
 from metapix.recipe import LARGEST, facts_of
-from metapix.reference import Reference, reference_image, reference_of
 
 _AT_ONCE = 16
 
@@ -45,10 +45,11 @@ class Performer:
         self.choice = dict(choice or {})
         self.pair = pair
         self.network_size = shots.size if network_size is None else network_size
-        self.kind = "puppet" if pair is None else reference_of(pair)
-        self._puppet = Puppet(shots) if self.kind == "puppet" else None
-        self._large = Reference(self.kind, shots) if self.kind == "plate" else None
-        self._small = Reference(self.kind, shots.resized(self.network_size)) if pair is not None and self.kind != "none" else None
+        # Without a pair nothing is learned, and the puppet is all there is.
+        conditioning = OnReference("puppet") if pair is None else conditioning_of(pair)
+        self._large: Memory = conditioning.memory(shots)
+        same = self.network_size == shots.size
+        self._small = self._large if same else conditioning.memory(shots.resized(self.network_size))
 
     def perform(self, joints: Tensor, boxes: Tensor | None = None) -> Iterator[Tensor]:
         """Draw the person in these poses, some at a time.
@@ -66,22 +67,14 @@ class Performer:
 
     def _draw(self, joints: Tensor, boxes: Tensor | None) -> Tensor:
         size = self.shots.size
-        base = torch.zeros(len(joints), 3, size, size)
-        if self._puppet is not None:
-            base = self._puppet.render(joints, boxes, size).image
-        elif self._large is not None:
-            base = self._large.channels(joints, boxes, size)
+        base = self._large.base(joints, boxes, size)
+        if base is None:
+            base = torch.zeros(len(joints), 3, size, size)
         if self.pair is None:
             return base
-        return base + _enlarged(self._change(scale_joints(joints, self.network_size / size), boxes), size)
-
-    def _change(self, joints: Tensor, boxes: Tensor | None) -> Tensor:
-        """What the network makes of its reference, minus the reference, at the network's size."""
-        assert self.pair is not None
-        drawn = torch.cat(list(generate(self.pair, joints, self.network_size, reference=self._small, boxes=boxes)))
-        if self._small is None:
-            return drawn
-        return drawn - reference_image(self._small.channels(joints, boxes, self.network_size))
+        small = Poses(self._small, scale_joints(joints, self.network_size / size), self.network_size, boxes)
+        drawn, small_base = draw(self.pair, small), small.base()
+        return base + _enlarged(drawn if small_base is None else drawn - small_base, size)
 
 
 def save_performer(path: Path, pair: gm.GANPair, shots: Clip, facts: dict[str, object]) -> None:

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
+from metapix.conditioning import Conditioning, Inputs, Poses, conditioning_of
 from metapix.data.clip import Clip
-from metapix.errors import InputError
-from metapix.poses.pose_labels import draw_poses, fit_flip, pose_of
-from metapix.reference import Reference, reference_of, shot_samples
 
 OnStep = Callable[[int, gm.GANPair, Mapping[str, Tensor]], None]
 
@@ -29,62 +27,54 @@ def personalize(
     """The start adapted to the person in these frames; the start stays as it is.
 
     Args:
-        start: a pair that draws pictures from poses, with the reference it was built with, if any.
+        start: a pair that draws pictures from poses; how it is told of them follows from the model it was built as.
         shots: the K frames. A pair with a reference needs two at least to learn from them: a frame's reference is made from the
             others. With one frame it stays as it is.
         objective, inner, seed, on_step: as for :func:`gan_meta.adapt`.
         person_weight: how much more the pixels near the skeleton weigh in the objective's pixel term.
 
     Raises:
+        InputError: when the pair cannot learn from so few frames.
         NonFiniteLossError: when the game diverges.
     """
-    samples = shot_samples(shots, reference_of(start), person_weight=person_weight, pose=pose_of(start))
-    inner = fit_flip(inner, pose_of(start))
+    conditioning = conditioning_of(start)
+    samples, inner = conditioning.samples(shots, person_weight), conditioning.fit(inner)
     if len(samples["image"]) == 0:
         inner = dataclasses.replace(inner, steps=0)
         samples = {name: tensor.new_zeros(1, *tensor.shape[1:]) for name, tensor in samples.items()}
     return gm.adapt(start, objective, samples, inner, seed, on_step)
 
 
-def generate(
-    pair: gm.GANPair, joints: Tensor, size: int, batch_size: int = 16, reference: Reference | None = None, boxes: Tensor | None = None
-) -> Iterator[Tensor]:
-    """Draw the person in these poses, a batch at a time, so that memory does not grow with the length of the video.
+def pose_inputs(pair: gm.GANPair, shots: Clip, clip: Clip, conditioning: Conditioning | None = None) -> Poses:
+    """A clip's poses as the pair, or one adapted from it, is told of them.
 
     Args:
-        joints: (N, 18, 3) in pixels of a ``size`` x ``size`` picture.
-        reference: what the K frames tell, for a pair that takes a reference.
-        boxes: (N, 3) each picture's part of the camera's picture; ``None``: the K frames' own.
+        shots: the K frames, all that is known of the person.
+        clip: its joints and boxes are looked at, not its frames.
+        conditioning: default: the pair's own.
+    """
+    memory = (conditioning or conditioning_of(pair)).memory(shots)
+    return Poses(memory, clip.joints, clip.size, clip.boxes)
+
+
+def generate(pair: gm.GANPair, poses: Poses, batch_size: int = 16) -> Iterator[Tensor]:
+    """Draw the person in these poses, a batch at a time, so that memory does not grow with the length of the video.
 
     Yields:
-        (n, 3, size, size) float32, about [-1, 1], n up to ``batch_size``.
-
-    Raises:
-        InputError: when the model takes another number of pose channels, or another reference.
+        (n, 3, S, S) float32 on the CPU, about [-1, 1], n up to ``batch_size``.
     """
-    expected = pair.model_arguments.get("pose_channels")
-    if expected is not None and expected != joints.shape[1]:
-        raise InputError(
-            f"the model takes {expected} pose channels, but these poses have {joints.shape[1]} joints; it was trained on another skeleton"
-        )
-    given = "none" if reference is None else reference.kind
-    if given != reference_of(pair):
-        raise InputError(f"the model takes the reference {reference_of(pair)!r}, but was given {given!r}")
-    for first in range(0, len(joints), batch_size):
-        part = slice(first, first + batch_size)
-        pose = draw_poses(joints[part], size, pose_of(pair))
-        if reference is not None:
-            pose = torch.cat([pose, reference.channels(joints[part], None if boxes is None else boxes[part], size)], dim=1)
-        yield draw(pair, pose)
+    for inputs in poses.batches(batch_size):
+        yield draw_inputs(pair, inputs)
 
 
-def pose_inputs(clip: Clip, reference: Reference, pose: str = "heatmaps") -> Tensor:
-    """(N, 18 + R, S, S): what a generator is told of a clip's frames, the reference's channels included."""
-    return torch.cat([draw_poses(clip.joints, clip.size, pose), reference.channels(clip.joints, clip.boxes, clip.size)], dim=1)
+def draw(pair: gm.GANPair, poses: Poses, batch_size: int = 16) -> Tensor:
+    """(N, 3, S, S) on the CPU: the person in all of these poses."""
+    return torch.cat(list(generate(pair, poses, batch_size)))
 
 
 @torch.no_grad()
-def draw(pair: gm.GANPair, pose: Tensor, batch_size: int = 16) -> Tensor:
-    """(N, 3, S, S) on the CPU: what the generator makes of (N, C, S, S) inputs."""
+def draw_inputs(pair: gm.GANPair, inputs: Inputs) -> Tensor:
+    """(N, 3, S, S) on the CPU: what the generator makes of its arguments, all in one batch."""
     device = next(pair.parameters()).device
-    return torch.cat([pair.generator(pose[first : first + batch_size].to(device)).cpu() for first in range(0, len(pose), batch_size)])
+    drawn: Tensor = pair.generator(*(tensor.to(device) for tensor in inputs))
+    return drawn.cpu()

@@ -196,22 +196,19 @@ def trusted(pair: gm.GANPair, strength: float) -> gm.GANPair:
     return pair
 
 
-def shot_samples(shots: Clip, kind: str, *, pairs: bool = True, person_weight: float = 0.0, pose: str = "heatmaps") -> gm.Batch:
+def shot_samples(shots: Clip, kind: str, *, pairs: bool = True, person_weight: float = 0.0) -> gm.Batch:
     """The K frames as samples to learn from; a frame's reference never comes from the frame itself, or the network would learn to copy.
 
     Args:
         shots: K frames.
-        kind: the reference. ``"none"`` gives K samples. Otherwise each frame has a reference made of the other K - 1 and, with
-            ``pairs``, one of each other frame alone: K + K (K - 1) samples.
+        kind: the reference, ``"plate"`` or ``"puppet"``.
+        pairs: each frame has a reference made of the other K - 1 and, with this, one of each other frame alone: K + K (K - 1) samples.
         person_weight: how much more the pixels near the skeleton weigh; with 0 the samples have no weights.
-        pose: ``"heatmaps"`` or ``"labels"``.
 
     Returns:
         ``"pose"`` (M, 18 + R, S, S), ``"image"`` (M, 3, S, S) in [-1, 1] and maybe ``"weight"`` (M, 1, S, S); M = 0 for a
-        reference with a single frame, from which nothing can be left out.
+        single frame, from which nothing can be left out.
     """
-    if kind == "none":
-        return with_pose(shots, None, person_weight, pose)
     count = len(shots)
     parts: list[gm.Batch] = []
     for target in range(count):
@@ -222,8 +219,8 @@ def shot_samples(shots: Clip, kind: str, *, pairs: bool = True, person_weight: f
         frame = shots.select([target])
         for source in sources:
             channels = Reference(kind, shots.select(source)).channels(frame.joints, frame.boxes, shots.size)
-            parts.append(with_pose(frame, channels, person_weight, pose))
+            parts.append(with_pose(frame, channels, person_weight))
     if not parts:
         empty = shots.select([])
-        return with_pose(empty, torch.zeros(0, REFERENCE_CHANNELS[kind], shots.size, shots.size), person_weight, pose)
+        return with_pose(empty, torch.zeros(0, REFERENCE_CHANNELS[kind], shots.size, shots.size), person_weight)
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

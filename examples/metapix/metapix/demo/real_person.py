@@ -22,7 +22,7 @@ from metapix.personalize import draw, pose_inputs
 from metapix.poses.pose_input import to_bytes
 from metapix.poses.retarget import align_poses
 from metapix.puppet.puppet import Puppet
-from metapix.reference import Reference, reference_of
+from metapix.reference import reference_of
 from metapix.start import load_shipped_start
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
@@ -74,8 +74,8 @@ def _score_personalised(run_dir: Path, clip: Clip, settings: DemoSettings) -> di
     performer = load_performer(model_file(run_dir, clip.name))
     assert performer.pair is not None
     first, rest = split(clip)
-    pose = pose_inputs(rest, Reference(performer.kind, evenly_spaced(first, settings.shots)))
-    return {**score_clip(draw(performer.pair, pose), rest), **performer.choice}
+    poses = pose_inputs(performer.pair, evenly_spaced(first, settings.shots), rest)
+    return {**score_clip(draw(performer.pair, poses), rest), **performer.choice}
 
 
 def retarget_video(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:

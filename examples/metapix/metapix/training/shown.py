@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
-from metapix.personalize import draw
+from metapix.conditioning import Conditioning
+from metapix.personalize import draw_inputs
 from metapix.training.subjects import Subject
 
 _SAMPLES = 6
@@ -17,22 +18,22 @@ _SAMPLES = 6
 class Shown:
     """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below."""
 
-    def __init__(self, subjects: Sequence[Subject]) -> None:
-        self._subjects = subjects
-        batches = [subject.samples.batch(rows) for subject, rows in self._rows()]
-        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in ("pose", "image")}
+    def __init__(self, subjects: Sequence[Subject], conditioning: Conditioning) -> None:
+        self._subjects, self._conditioning = subjects, conditioning
+        batches = [samples.batch(rows) for samples, rows in self._rows()]
+        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
     def of(self, pair: gm.GANPair) -> Tensor:
         """(3, 2 S, N S) in about [-1, 1]."""
-        rows = (self._batch["image"], draw(pair, self._batch["pose"]))
+        rows = (self._batch["image"], draw_inputs(pair, self._conditioning.inputs_of(self._batch)))
         return torch.cat([torch.cat(list(images), dim=-1) for images in rows], dim=-2)
 
     def support(self, shots: int) -> gm.Batch:
         """K evenly spaced samples of the first subject."""
         samples = self._subjects[0].samples
-        return samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)])
+        return self._conditioning.support(samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)]))
 
-    def _rows(self) -> list[tuple[Subject, list[int]]]:
-        chosen = self._subjects[:_SAMPLES]
+    def _rows(self) -> list[tuple[gm.BatchSource, list[int]]]:
+        chosen = [self._conditioning.examples(subject.samples) for subject in self._subjects[:_SAMPLES]]
         each = -(-_SAMPLES // len(chosen))
-        return [(subject, [len(subject.samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for subject in chosen]
+        return [(samples, [len(samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for samples in chosen]

@@ -14,10 +14,11 @@ from torch import Tensor
 import gan_meta as gm
 from gan_meta.checkpoint import CheckpointError, pair_facts
 from gan_meta.distributed import ALONE, World
+from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
-from metapix.poses.pose_labels import LABEL_MODEL, fit_flip, pose_facts, pose_of
+from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of
 from metapix.recipe import Recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.claim import claim
@@ -58,8 +59,10 @@ def pretrain(
     world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume))
     torch.manual_seed(seed)
     pair, objective = in_turn(world, lambda: (on_device(_create(preset), str(world.device)), _objective(preset.recipe)))
-    samples, shown = Together(subjects), Shown(subjects)
-    inner = fit_flip(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)), pose_of(pair))
+    conditioning = conditioning_of(pair)
+    samples = Together([conditioning.examples(subject.samples) for subject in subjects])
+    shown = Shown(subjects, conditioning)
+    inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
     with TrainingLog(out, "pretrain", options, is_active=world.is_first) as log, _refused(ValueError):
 
         def note(step: int, steps: int, losses: Mapping[str, Tensor]) -> None:
@@ -160,20 +163,20 @@ def _create(preset: Preset) -> gm.GANPair:
 def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int, device: str, kept: Mapping[str, Any]) -> gm.MetaTrainer:
     """The trainer of these settings, from the start in a file."""
     pair = on_device(gm.load_pair(init), device)
-    if reference_of(pair) != "none":
-        raise InputError(f"{init} starts from a reference ({reference_of(pair)}), which `metapix train-start` trains; give another start")
+    conditioning = conditioning_of(pair)
     options = dataclasses.asdict(preset.meta_train)
     shots, queries, name = (options.pop(key) for key in ("shots", "queries", "algorithm"))
-    objective, game = _objective(preset.recipe), fit_flip(preset.game(), pose_of(pair))
+    objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
+    people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
     with _refused(ValueError, TypeError):
-        tasks = gm.FewShotTasks([subject.samples for subject in subjects], shots, queries, [subject.name for subject in subjects])
+        tasks = conditioning.tasks(people, shots, queries, names)
         algorithm = gm.algorithms.create(name, objective=objective, inner=game)
         return gm.MetaTrainer(pair, algorithm, tasks, seed=seed, **options, **kept)
 
 
 def _adapted(trainer: gm.MetaTrainer, subjects: Sequence[Subject], shots: int, seed: int) -> Tensor:
     """Sample pictures of the first subject after a game from theta."""
-    shown, algorithm = Shown(subjects), trainer.algorithm
+    shown, algorithm = Shown(subjects, conditioning_of(trainer.pair)), trainer.algorithm
     return shown.of(gm.adapt(trainer.pair, algorithm.objective, shown.support(shots), algorithm.inner, seed))
 
 

@@ -51,18 +51,18 @@ class FolderSamples:
 
 
 class Together:
-    """The samples of several subjects one after the other, for joint training."""
+    """The samples of several people one after the other, for joint training."""
 
-    def __init__(self, subjects: Sequence[Subject]) -> None:
-        self._subjects = subjects
-        self._where = [(number, row) for number, subject in enumerate(subjects) for row in range(len(subject.samples))]
+    def __init__(self, people: Sequence[BatchSource]) -> None:
+        self._people = people
+        self._where = [(number, row) for number, samples in enumerate(people) for row in range(len(samples))]
 
     def __len__(self) -> int:
         return len(self._where)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at these indices."""
-        parts = [self._subjects[self._where[index][0]].samples.batch([self._where[index][1]]) for index in indices]
+        parts = [self._people[self._where[index][0]].batch([self._where[index][1]]) for index in indices]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
