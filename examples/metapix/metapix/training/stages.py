@@ -14,6 +14,7 @@ from torch import Tensor
 import gan_meta as gm
 from gan_meta.checkpoint import CheckpointError, pair_facts
 from gan_meta.distributed import ALONE, World
+from gan_meta.models.outline import outline
 from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.people import on_device
@@ -30,6 +31,9 @@ from metapix.training.shown import Shown
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
+
+_MOST_WEIGHTS = 2 * 10**9
+"""The paper's pair has 188 million; a preset from somebody else may ask for more memory than there is."""
 
 PRETRAINED, THETA = "pretrained.safetensors", "theta.safetensors"
 
@@ -150,6 +154,9 @@ def _create(preset: Preset) -> gm.GANPair:
     if preset.data.pose == "labels" and name == "pix2pixhd":
         name = LABEL_MODEL
     try:
+        weights = sum(weight.numel() for weight in outline(name, arguments).parameters())
+        if weights > _MOST_WEIGHTS:
+            raise InputError(f"a pair of {weights:,} weights; {_MOST_WEIGHTS:,} can be trained here")
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
