@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,6 +185,9 @@ def _join(backend: str) -> None:
 
     torchrun keeps one store for all attempts, and a rank that comes back early would find there the addresses of the dead.
     """
+    # Functions of this module have the group of the moment for a default argument. Imported later, as optimisers do, it would hold
+    # ours past its end, and its threads into the interpreter's end, where one that wants the GIL aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-of-{size}"
     dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=rank, world_size=size, timeout=PATIENCE)
