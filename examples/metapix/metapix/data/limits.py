@@ -19,7 +19,7 @@ PIXEL_LIMIT = 64 * 10**6
 """Of one picture or video frame: 8K video has 33 million."""
 
 
-BROKEN_PICTURE = (OSError, SyntaxError, ValueError, struct.error, LookupError, ArithmeticError, Image.DecompressionBombError)
+BROKEN_PICTURE = (OSError, SyntaxError, ValueError, TypeError, struct.error, LookupError, ArithmeticError, Image.DecompressionBombError)
 """What Pillow raises for files that are no pictures or are damaged."""
 
 

@@ -73,7 +73,8 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
     """
     try:
         with open_picture(file, _FORMATS) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+            ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
+            return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except InputError:
         raise
     except BROKEN_PICTURE as error:
