@@ -55,10 +55,12 @@ lint: $(STAMP)  ## Check style (ruff) and types (mypy).
 test: lint $(ORACLES)  ## Lint, then run all tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # a thread for each of the two processes, and the same sums in all of them
 
-soak: $(STAMP)  ## The long tests: a million damaged files, 100 kills, 2,000 iterations (an hour or two).
+soak: $(STAMP)  ## The long tests: a million damaged files and 100,000 guided ones, 100 kills, 2,000 iterations (an hour or two).
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[soak]"
 	GAN_META_SOAK=1 $(BIN)/python -m pytest tests/distributed
 	$(BIN)/python -m tests.soak.memory 2000
 	$(BIN)/python -m tests.soak.fuzz 1000000
+	$(BIN)/python -m tests.soak.guided 100000
 
 docs: $(STAMP)  ## Build the documentation into site/, strictly and offline.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

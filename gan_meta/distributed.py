@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +25,13 @@ class OtherRankError(RuntimeError):
     """Rank 0 stopped, for a reason that it reports itself; the other ranks stop with this."""
 
 
+class LostRankError(RuntimeError):
+    """Another process ended without a word, or cannot be reached any more; this one cannot go on without it."""
+
+
 @dataclass(frozen=True)
 class World:
-    """The processes that train together.
+    """The processes that train together. What they do together raises :class:`LostRankError` when one of them is gone.
 
     Attributes:
         rank: this process's number, from 0.
@@ -48,7 +53,8 @@ class World:
         if self.size == 1 or not tensors:
             return list(tensors)
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        with _talking():
+            dist.all_reduce(flat)
         pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
 
@@ -58,12 +64,14 @@ class World:
             return [document]
         content = torch.frombuffer(bytearray(json.dumps(document).encode()), dtype=torch.uint8).to(self.device)
         lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
+        with _talking():
+            dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
         longest = int(torch.cat(lengths).max())
         padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
         padded[: len(content)] = content
         received = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(received, padded)
+        with _talking():
+            dist.all_gather(received, padded)
         return [json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)]
 
     def on_first(self, action: Callable[[], Any]) -> Any:
@@ -100,7 +108,8 @@ class World:
             empty = torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
             tensor = given[name].detach().to(self.device).contiguous() if self.rank == source else empty
             if tensor.numel():
-                dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
+                with _talking():
+                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
             shared[name] = tensor.cpu()
         return shared
 
@@ -158,11 +167,27 @@ def connect(device: str | None = None) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    """Around what all ranks do together: torch tells which socket was closed, and not what that means."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LostRankError(
+            "another process of this training has ended or cannot be reached; start it again in the same way, and it goes on "
+            f"from its last checkpoint ({reason})"
+        ) from error
+
+
 def _join(backend: str) -> None:
     """Meet the others where the environment says, in a place of this attempt's own.
 
     torchrun keeps one store for all attempts, and a rank that comes back early would find there the addresses of the dead.
     """
+    # Functions of this module have the group of the moment for a default argument. Imported later, as optimisers do, it would hold
+    # ours past its end, and its threads into the interpreter's end, where one that wants the GIL aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-of-{size}"
     dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=rank, world_size=size, timeout=PATIENCE)

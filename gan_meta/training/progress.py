@@ -57,12 +57,27 @@ class Progress:
 
 
 def memory(device: torch.device) -> dict[str, float]:
-    """Memory that this process takes, in MB: now and at most on the GPU, at most on the host."""
+    """Memory that this process takes, in MB: at most on the host, and on a GPU now and at most; and how busy the GPU is, in per cent."""
     figures = {"peak_memory_mb": _peak_bytes() / 1e6}
     if device.type == "cuda":
         figures["gpu_memory_mb"] = torch.cuda.memory_allocated(device) / 1e6
         figures["gpu_peak_memory_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+        busy = _gpu_use(device)
+        if busy is not None:
+            figures["gpu_use_percent"] = busy
     return figures
+
+
+def _gpu_use(device: torch.device) -> float | None:
+    """The part of the last second or so in which the GPU was at work, in per cent; ``None`` where NVIDIA's library does not say."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        return float(torch.cuda.utilization(device))
+    except (pynvml.NVMLError, RuntimeError):  # a part of a GPU (MIG), for one, has no such figure
+        return None
 
 
 def _peak_bytes() -> int:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from torch import Tensor
+
 from gan_meta.files import write_text
 from gan_meta.naming import unknown_name
 
@@ -122,6 +124,10 @@ class TensorBoard:
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, iteration)
+
+    def picture(self, iteration: int, name: str, picture: Tensor) -> None:
+        """A (3, H, W) uint8 RGB picture as it is after this iteration."""
+        self._writer.add_image(name, picture, iteration)
 
     def close(self) -> None:
         self._writer.close()

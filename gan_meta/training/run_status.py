@@ -16,6 +16,7 @@ _LABELS = {
     "peak_memory_mb": "peak memory, MB",
     "gpu_memory_mb": "GPU memory, MB",
     "gpu_peak_memory_mb": "peak GPU memory, MB",
+    "gpu_use_percent": "GPU at work, %",
     "message": "message",
     "written": "as of",
 }

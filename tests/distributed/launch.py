@@ -37,11 +37,19 @@ def torchrun(folder: Path, ranks: int, cases: list[dict[str, Any]], restarts: in
 
 def start(ranks: int, cases: list[dict[str, Any]]) -> list[BaseProcess]:
     """Real processes with the environment that torchrun would give them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     processes = [_CONTEXT.Process(target=_child, args=(rank, ranks, port, cases)) for rank in range(ranks)]
     with mock.patch.dict(os.environ, PYTHONPATH=_path()):  # the server is started with the first process
+        for process in processes:
+            process.start()
+    return processes
+
+
+def start_command(ranks: int, arguments: list[str], folder: Path) -> list[BaseProcess]:
+    """The `metapix` command as :func:`start` starts processes; each one's stderr goes to ``folder/RANK.err``."""
+    port = _free_port()
+    processes = [_CONTEXT.Process(target=_command, args=(rank, ranks, port, arguments, folder)) for rank in range(ranks)]
+    with mock.patch.dict(os.environ, PYTHONPATH=_path()):
         for process in processes:
             process.start()
     return processes
@@ -77,8 +85,30 @@ def _path() -> str:
     return f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 
 
-def _child(rank: int, ranks: int, port: int, cases: list[dict[str, Any]]) -> None:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _place(rank: int, ranks: int, port: int) -> None:
+    """What torchrun puts into the environment."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+
+
+def _command(rank: int, ranks: int, port: int, arguments: list[str], folder: Path) -> None:
+    _place(rank, ranks, port)
+    torch.set_num_threads(1)
+    with (folder / f"{rank}.err").open("w") as file:
+        os.dup2(file.fileno(), 2)
+    from metapix.cli import main
+
+    sys.argv = ["metapix", *arguments]
+    main()
+
+
+def _child(rank: int, ranks: int, port: int, cases: list[dict[str, Any]]) -> None:
+    _place(rank, ranks, port)
     from tests.distributed.train import run
 
     raise SystemExit(run(cases))

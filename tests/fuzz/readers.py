@@ -27,6 +27,7 @@ from gan_meta.models.weights import read_state_dict
 from gan_meta.training.run_log import open_logs
 from gan_meta.training.run_status import run_status
 from tests.conftest import SquaresObjective, small_batch, smooth_pair
+from tests.fuzz.metapix_readers import add_metapix
 from tests.models.posewarp.posewarp_fixtures import convolutions, write_keras_file
 
 SMALL = {"pose_channels": 2, "base_channels": 2, "n_downsample": 1, "n_blocks": 1, "discriminator_channels": 2, "n_layers": 1}
@@ -80,6 +81,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     _add_training(folder / "run", add)
     _add_pictures(folder, add)
     _add_clip(folder / "clip", add)
+    add_metapix(folder / "metapix", add)
     return made
 
 

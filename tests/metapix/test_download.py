@@ -53,7 +53,7 @@ def test_videos_are_checked_kept_and_reported(tmp_path: Path) -> None:
     [
         ("videos = 3", "needs"),
         ('[[videos]]\nname = "a"', "needs"),
-        ("[[videos", "needs"),
+        ("[[videos", "is not TOML"),
         ('[[videos]]\nname = "../../a"\nyoutube = "wtW2R7hTImA"', "no plain name"),
         ('[[videos]]\nname = "a"\nyoutube = "--exec=rm"', "no plain name or no ID"),
     ],

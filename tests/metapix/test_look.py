@@ -85,7 +85,7 @@ def test_a_journal_of_something_else_or_damaged_is_not_believed(tmp_path: Path) 
     kept = Journal(tmp_path / "j", {"video": "a"}).read(0)
     assert kept is not None
     assert (kept.indices.tolist(), kept.masks) == ([3], (None,))
-    (tmp_path / "j" / "000000.npz").write_bytes(b"damage")
+    (tmp_path / "j" / "000000.safetensors").write_bytes(b"damage")
     assert Journal(tmp_path / "j", {"video": "a"}).read(0) is None
     assert Journal(tmp_path / "j", {"video": "b"}).read(0) is None
     assert not (tmp_path / "j").exists()

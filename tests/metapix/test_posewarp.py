@@ -24,6 +24,7 @@ from metapix.recipe import Recipe, recipe_of, start_model
 from metapix.tasks import nearest_frames
 from metapix.training import stages
 from metapix.training.preset import load_preset
+from metapix.training.run_options import RunOptions
 from metapix.training.subjects import find_subjects
 from torch import Tensor
 from typer.testing import CliRunner
@@ -146,12 +147,12 @@ def test_both_stages_train_it_and_reptile_resumes_to_the_same_bits(tmp_path: Pat
         out.mkdir()
         if cut:
             with pytest.raises(KeyboardInterrupt):
-                stages.pretrain(preset, subjects, out, tick=Interrupt(3), sample_every=2)
-        init = stages.pretrain(preset, subjects, out, tick=quiet, sample_every=2)
+                stages.pretrain(preset, subjects, out, tick=Interrupt(3), options=RunOptions(2))
+        init = stages.pretrain(preset, subjects, out, tick=quiet, options=RunOptions(2))
         if cut:
             with pytest.raises(KeyboardInterrupt):
-                stages.meta_train(preset, subjects, init, out, tick=Interrupt(2), sample_every=2)
-        theta = stages.meta_train(preset, subjects, init, out, tick=quiet, sample_every=2)
+                stages.meta_train(preset, subjects, init, out, tick=Interrupt(2), options=RunOptions(2))
+        theta = stages.meta_train(preset, subjects, init, out, tick=quiet, options=RunOptions(2))
     whole, last = (load_tensors(tmp_path / folder / stages.THETA)[0] for folder in ("whole", name))
     assert all(torch.equal(whole[name], last[name]) for name in whole)
     assert any(name.startswith("discriminator.") for name in whole) == (algorithm == "maml")

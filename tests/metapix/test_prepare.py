@@ -15,9 +15,10 @@ from metapix.data.bundled import bundled_videos
 from metapix.data.clip import Clip
 from metapix.data.crop import camera_to_crop, crop_picture, plan_boxes
 from metapix.data.folder import read_clip
+from metapix.data.look import keep_person
 from metapix.data.pose import Detection, MediapipeEstimator
 from metapix.data.prepare import crop_track, prepare_clip
-from metapix.data.track import Track, estimate_track, keep_person, longest_stretch
+from metapix.data.track import Track, estimate_track, stretches
 from metapix.data.video import VideoWriter, read_video
 from metapix.errors import InputError
 from metapix.poses.skeleton import INDEX
@@ -223,9 +224,9 @@ def test_running_is_no_jump_and_a_change_of_size_is() -> None:
     body = np.zeros((20, 18, 3), np.float32)
     body[..., 1] = np.linspace(0, 180, 18)
     body[..., 0] = 10 * np.arange(20)[:, None]  # 10 pixels a frame at 60 a second: 6 m/s for 1.8 m in 180 pixels
-    assert longest_stretch(body, np.arange(20), 60) == slice(0, 20)
+    assert stretches(body, np.arange(20), 60) == [(0, 20)]
     body[14:, :, 1] *= 0.5
-    assert longest_stretch(body, np.arange(20), 60) == slice(0, 14)
+    assert stretches(body, np.arange(20), 60)[0] == (0, 14)
 
 
 def test_islands_of_the_mask_are_cleared() -> None:

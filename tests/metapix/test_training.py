@@ -16,6 +16,7 @@ from metapix.poses.pose_labels import pose_of
 from metapix.recipe import recipe_of
 from metapix.training import stages
 from metapix.training.preset import MetaTrain, Preset, Pretrain, load_preset
+from metapix.training.run_options import RunOptions
 from metapix.training.subjects import FolderSamples, Subject, find_subjects
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -64,21 +65,21 @@ def test_both_stages_resume_to_the_same_bits_and_keep_their_logs(tmp_path: Path,
         (tmp_path / name).mkdir()
         if at:
             with pytest.raises(KeyboardInterrupt):
-                stages.pretrain(preset, subjects, tmp_path / name, tick=Interrupt(at), sample_every=3)
-        start = stages.pretrain(preset, subjects, tmp_path / name, tick=quiet, sample_every=3)
+                stages.pretrain(preset, subjects, tmp_path / name, tick=Interrupt(at), options=RunOptions(3))
+        start = stages.pretrain(preset, subjects, tmp_path / name, tick=quiet, options=RunOptions(3))
         if at:
             with pytest.raises(KeyboardInterrupt):
-                stages.meta_train(preset, subjects, start, tmp_path / name, tick=Interrupt(3), sample_every=2)
-        stages.meta_train(preset, subjects, start, tmp_path / name, tick=quiet, sample_every=2)
+                stages.meta_train(preset, subjects, start, tmp_path / name, tick=Interrupt(3), options=RunOptions(2))
+        stages.meta_train(preset, subjects, start, tmp_path / name, tick=quiet, options=RunOptions(2))
     for file in (stages.PRETRAINED, stages.THETA):
         whole, cut = (load_tensors(tmp_path / name / file)[0] for name in ("whole", "cut"))
         assert whole.keys() == cut.keys()
         assert all(torch.equal(whole[name], cut[name]) for name in whole)
     cut = tmp_path / "cut"
-    assert [row["step"] for row in rows(cut / "pretrain.csv")] == list("123456")
+    assert [row["iteration"] for row in rows(cut / "pretrain.csv")] == list("123456")
     assert rows(cut / "pretrain.csv") == rows(tmp_path / "whole" / "pretrain.csv")
-    assert [row["step"] for row in rows(cut / "meta-train.csv")] == list("1234")
-    assert [row["meta_lr"] for row in rows(cut / "meta-train.csv")] == ["1", "0.75", "0.5", "0.25"]
+    assert [row["iteration"] for row in rows(cut / "meta-train.csv")] == list("1234")
+    assert [float(row["meta_lr"]) for row in rows(cut / "meta-train.csv")] == [1, 0.75, 0.5, 0.25]
     samples = {path.name for path in (cut / "samples").iterdir()}
     assert samples == {"pretrain-000003.png", "pretrain-000006.png", "meta-train-000002.png", "meta-train-000004.png"}
     assert Image.open(cut / "samples" / "pretrain-000006.png").size == (6 * 32, 64)

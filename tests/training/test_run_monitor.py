@@ -8,15 +8,17 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gan_meta as gm
 from gan_meta.cli import main
 from gan_meta.training.divergence import DivergenceMonitor
 from gan_meta.training.interruption import Interruption, WorkAbandoned
-from gan_meta.training.progress import Progress
+from gan_meta.training.progress import Progress, memory
 from gan_meta.training.run_status import duration, run_status
 from tests.training.test_run_folder import trainer
 
@@ -99,6 +101,29 @@ def test_a_discriminator_that_wins_and_a_direction_that_explodes_are_reported():
 def test_a_calm_training_is_not_warned_about():
     monitor = DivergenceMonitor(window=5)
     assert not any(monitor.watch(logs) for logs in losses(100, generator=lambda n: 1 + n % 3, discriminator=lambda n: 0.3 - n / 1000))
+
+
+def test_a_gpus_figures_are_there_where_it_gives_them(monkeypatch):
+    """With stand-ins for CUDA's answers, as a machine without a GPU has none."""
+    nvml = SimpleNamespace(NVMLError=type("NVMLError", (Exception,), {}))
+    asked = []
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3_000_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5_000_000)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: asked.append(device) or 87)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    gpu = torch.device("cuda", 1)
+    figures = memory(gpu)
+    assert (figures["gpu_memory_mb"], figures["gpu_peak_memory_mb"], figures["gpu_use_percent"]) == (3, 5, 87)
+    assert asked == [gpu]
+
+    def refuse(device):
+        raise nvml.NVMLError("not supported")
+
+    monkeypatch.setattr(torch.cuda, "utilization", refuse)
+    assert "gpu_use_percent" not in memory(gpu)
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
+    assert memory(gpu).keys() == {"peak_memory_mb", "gpu_memory_mb", "gpu_peak_memory_mb"}
+    assert memory(torch.device("cpu")).keys() == {"peak_memory_mb"}
 
 
 def test_speed_and_time_left(monkeypatch):

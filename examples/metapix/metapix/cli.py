@@ -14,8 +14,8 @@ from metapix.commands.people import COMMANDS
 from metapix.commands.prepare import download, prepare
 from metapix.commands.reproduce import reproduce
 from metapix.commands.start import train_start
-from metapix.commands.training import meta_train, pretrain
-from metapix.errors import InputError
+from metapix.commands.training import meta_train, pretrain, status
+from metapix.errors import Ended, InputError
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -56,6 +56,7 @@ app.command()(prepare)
 app.command()(download)
 app.command()(pretrain)
 app.command("meta-train")(meta_train)
+app.command()(status)
 
 
 @app.command()
@@ -88,7 +89,10 @@ def _interrupted() -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C."""
+    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C.
+
+    A training that SIGTERM asked to stop ends with 0, and a line too.
+    """
     try:
         app()
     except KeyboardInterrupt:
@@ -97,6 +101,10 @@ def main() -> None:
         if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
             _interrupted()
         raise
+    except Ended as end:
+        if str(end):
+            sys.stderr.write(f"metapix: {end}\n")
+        raise SystemExit(end.exit_code) from None
     except (InputError, OSError) as error:
         _refuse(error)
     except _errors_of_gan_meta() as error:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 import gan_meta as gm
-from gan_meta.checkpoint import pair_facts
 from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
@@ -21,7 +20,7 @@ from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts
-from metapix.recipe import Recipe, recipe_of, start_model
+from metapix.recipe import Recipe, facts_of, recipe_of, start_model
 from metapix.reference import REFERENCE_CHANNELS, reference_of
 from metapix.tasks import evenly_spaced, split
 
@@ -45,7 +44,7 @@ def start_with_recipe(path: Path, reference: str | None, device: str = "cpu", mo
         raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
     start_model(path, model)
     recipe, start = recipe_of(path), gm.load_pair(path)
-    check_pose_facts(path, pair_facts(path)["facts"].get("pose"))
+    check_pose_facts(path, facts_of(path).get("pose"))
     if reference is not None and reference != reference_of(start):
         raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")
     return on_device(start, device), recipe
@@ -159,7 +158,7 @@ def evaluation(
     Raises:
         InputError: when a clip is too short, or the source is unknown.
     """
-    kept = str(pair_facts(init_file)["facts"].get("start", "metapix"))
+    kept = str(facts_of(init_file).get("start", "metapix"))
     init, conditioning = kept if kept in _INITS else "metapix", _conditioning(start, source)
     reference = conditioning.reference
     objective = recipe.objective()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,13 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 import gan_meta as gm
-from gan_meta.checkpoint import load_extra, pair_facts
+from gan_meta.checkpoint import load_extra
 from metapix.conditioning import Memory, Poses, conditioning_of
 from metapix.conditioning.on_reference import OnReference
 from metapix.data.clip import Clip, scale_joints
+from metapix.data.coco import check_joints
 from metapix.errors import InputError
 from metapix.personalize import draw
+from metapix.plain import build
 from metapix.poses.pose_labels import check_pose_facts
+from metapix.recipe import LARGEST, facts_of
 
 _AT_ONCE = 16
 
@@ -93,13 +97,36 @@ def load_performer(path: Path) -> Performer:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
         InputError: when it holds a start rather than a personalised model, or was trained on another skeleton.
     """
-    pair, extra, facts = gm.load_pair(path), load_extra(path), pair_facts(path)["facts"]
+    pair, extra, facts = gm.load_pair(path), load_extra(path), facts_of(path)
     if "frames" not in extra:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
     check_pose_facts(path, facts.get("pose"))
-    shots = Clip(facts["clip"], extra["frames"], extra["joints"], facts["fps"], extra.get("masks"), extra.get("boxes"), facts["kind"])
-    choice = {name: facts[name] for name in ("steps", "strength") if name in facts}
-    return Performer(shots, pair, int(facts["size"]), choice, str(facts.get("source", "nearest")))
+    noted = {name: facts.get(name) for name in ("clip", "fps", "kind", "size", "steps", "strength", "source")}
+    kept = build(_Kept, {name: value for name, value in noted.items() if value is not None}, f"the model {path}")
+    try:
+        shots = Clip(kept.clip, extra["frames"], extra["joints"], kept.fps, extra.get("masks"), extra.get("boxes"), kept.kind)
+        check_joints(kept.clip, shots.joints)
+    except (LookupError, ValueError) as error:
+        raise InputError(f"{path} is damaged: the frames of its person cannot be used ({error})") from error
+    choice = {name: value for name, value in (("steps", kept.steps), ("strength", kept.strength)) if value is not None}
+    return Performer(shots, pair, kept.size, choice, kept.source)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a model's file notes of itself, as far as it is read here."""
+
+    clip: str
+    fps: float
+    kind: str
+    size: int
+    steps: int | None = None
+    strength: float | None = None
+    source: str = "nearest"
+
+    def __post_init__(self) -> None:
+        if not (0 < self.fps <= 1000 and 8 <= self.size <= LARGEST):
+            raise ValueError(f"a size of {self.size} pixels or {self.fps} frames a second cannot be")
 
 
 def _enlarged(images: Tensor, size: int) -> Tensor:

@@ -19,10 +19,13 @@ from gan_meta.models.posewarp.inputs import image_size
 from gan_meta.naming import unknown_name
 from metapix.conditioning.from_source import limb_width
 from metapix.errors import InputError
+from metapix.plain import build
 from metapix.poses.pose_input import flip
 
 STATISTICS = "statistics."
 """Prefix of the response statistics among a start's further tensors."""
+LARGEST = 4096
+"""Side of the largest pictures, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Recipe:
         statistics: response statistics, (2, C) a map of Posewarp's features, which are compared as they are without; not a setting.
 
     Raises:
-        ValueError: for an unknown model, or what the model does not have.
+        ValueError: for an unknown model, what the model does not have, or a size that no network of metapix works at.
     """
 
     size: int
@@ -64,6 +67,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.model not in _OBJECTIVES:
             raise ValueError(unknown_name("model", self.model, _OBJECTIVES))
+        if not 8 <= self.size <= LARGEST:
+            raise ValueError(f"size must be 8 to {LARGEST} pixels, got {self.size}")
         if self.model == "posewarp":
             image_size(self.size)
         elif self.augment:
@@ -162,14 +167,28 @@ def recipe_of(path: Path) -> Recipe:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
         InputError: when the file has none, or one that this release does not know.
     """
-    kept: Mapping[str, Any] | None = pair_facts(path)["facts"].get("recipe")
-    if kept is None:
+    kept = facts_of(path).get("recipe")
+    if not isinstance(kept, Mapping):
         raise InputError(f"{path} does not say how to personalise it; use a start that metapix made")
     unknown = set(kept) - set(SETTINGS)
     if unknown:
         raise InputError(f"{path} was made by another release of metapix: its recipe has {', '.join(sorted(unknown))}")
+    recipe = build(Recipe, kept, f"the recipe of {path}")
     tables = {name.removeprefix(STATISTICS): table for name, table in load_extra(path).items() if name.startswith(STATISTICS)}
     try:
-        return Recipe(**kept, statistics=tuple(tables[str(number)] for number in range(len(tables))))
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged: its recipe cannot be used ({error})") from error
+        return dataclasses.replace(recipe, statistics=tuple(tables[str(number)] for number in range(len(tables))))
+    except KeyError as error:
+        raise InputError(f"{path} is damaged: its response statistics are not whole ({error} is missing)") from error
+
+
+def facts_of(path: Path) -> Mapping[str, Any]:
+    """What metapix, or whoever made the file, noted beside a pair.
+
+    Raises:
+        FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
+        InputError: when it holds no pair, or its notes are no table.
+    """
+    facts = pair_facts(path).get("facts")
+    if not isinstance(facts, Mapping):
+        raise InputError(f"{path} holds no pair that says how it was made; use a file that metapix made")
+    return facts

@@ -191,11 +191,11 @@ COMMANDS = (puppet, personalize, retarget, evaluate)
 
 
 @contextmanager
-def progress_bars() -> Iterator[Any]:
-    """Bars by name: the block gets a function from a name to a callback ``(done, total)``."""
+def progress_bars(*, is_shown: bool = True) -> Iterator[Any]:
+    """Bars by name, if they are to be shown: the block gets a function from a name to a callback ``(done, total)``."""
     from rich.progress import Progress
 
-    with Progress(transient=True) as progress:
+    with Progress(transient=True, disable=not is_shown) as progress:
 
         def bar(name: str) -> Any:
             task = progress.add_task(name, total=None)

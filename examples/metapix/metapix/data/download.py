@@ -16,6 +16,7 @@ from gan_meta.naming import unknown_name
 from metapix.data.folder import Source
 from metapix.data.video import probe
 from metapix.errors import InputError
+from metapix.files import read_toml
 
 MANIFESTS = ("training", "test")
 INSTALL = "pip install yt-dlp"
@@ -56,14 +57,14 @@ def read_manifest(name: str) -> list[Listed]:
         InputError: no such manifest or file, or one that is not of that form; names must not lead out of the folder.
     """
     if name in MANIFESTS:
-        text = resources.files("metapix").joinpath("data", "manifests", f"{name}.toml").read_text()
+        content = tomllib.loads(resources.files("metapix").joinpath("data", "manifests", f"{name}.toml").read_text())
     elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text()
+        content = read_toml(Path(name))
     else:
         raise InputError(f"{unknown_name('manifest', name, MANIFESTS)}, or the path of a .toml file")
     try:
-        videos = [Listed(str(entry["name"]), str(entry["youtube"])) for entry in tomllib.loads(text)["videos"]]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        videos = [Listed(str(entry["name"]), str(entry["youtube"])) for entry in content["videos"]]
+    except (KeyError, TypeError) as error:
         raise InputError(f"the manifest {name} needs [[videos]] with a name and a youtube ID each ({error})") from error
     for video in videos:
         if not (_NAME.fullmatch(video.name) and re.fullmatch(r"[A-Za-z0-9_-]{11}", video.youtube)):

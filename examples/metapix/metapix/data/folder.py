@@ -34,8 +34,9 @@ from torch import Tensor
 from metapix.data.clip import Clip
 from metapix.data.coco import check_joints, coco_document, joints_of
 from metapix.data.contact_sheet import ContactSheet
-from metapix.data.limits import decode_png, read_limited
+from metapix.data.limits import decode_png
 from metapix.errors import InputError
+from metapix.files import read_limited
 
 FORMAT = "metapix-clip"
 VERSION = 1
@@ -125,15 +126,16 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
     folder = Path(folder)
     manifest = _manifest(folder)
     try:
-        rows, sums = choose(int(manifest["frames"])), manifest["checksums"]
+        rows, sums = choose(_count(folder, manifest)), manifest["checksums"]
         frames = _pictures(folder, "frames", rows, sums)
         masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
         joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))[list(rows)]
+        check_joints(str(manifest["name"]), joints)
         boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
-        return Clip(str(manifest["name"]), frames, joints, float(manifest["fps"]), masks, boxes, str(manifest["kind"]))
+        return Clip(str(manifest["name"]), frames, joints, _rate(manifest["fps"]), masks, boxes, str(manifest["kind"]))
     except InputError:
         raise
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:  # RecursionError, too
         raise InputError(f"The clip folder {folder} is damaged ({error}): prepare it again.") from error
 
 
@@ -148,10 +150,7 @@ def count_frames(folder: Path) -> int:
     Raises:
         InputError: not a clip folder.
     """
-    count = _manifest(Path(folder)).get("frames")
-    if not isinstance(count, int):
-        raise InputError(f"The clip folder {folder} is damaged (its manifest has no number of frames): prepare it again.")
-    return count
+    return _count(Path(folder), _manifest(Path(folder)))
 
 
 def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bool:
@@ -245,6 +244,24 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if manifest["version"] > VERSION:
         raise InputError(f"{folder} has format version {manifest['version']}, newer than {VERSION}: update metapix, or prepare it again.")
     return manifest
+
+
+def _count(folder: Path, manifest: Mapping[str, Any]) -> int:
+    """The number of frames, which cannot be more than the files that have a checksum."""
+    count, sums = manifest.get("frames"), manifest.get("checksums")
+    if type(count) is not int or not isinstance(sums, dict) or not 1 <= count <= len(sums):
+        raise InputError(
+            f"The clip folder {folder} is damaged (its manifest has no number of frames that fits its files): prepare it again."
+        )
+    return count
+
+
+def _rate(fps: Any) -> float:
+    """Frames per second."""
+    rate = float(fps)
+    if not 0 < rate <= 1000:
+        raise ValueError(f"{rate} frames per second")
+    return rate
 
 
 def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:

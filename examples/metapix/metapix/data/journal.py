@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from metapix.files import write_bytes
+from metapix.files import read_limited, write_bytes
 
 CHUNK = 128
 """Frames between two entries; estimators start afresh at each, so that a look that was interrupted finds the same as one that was not."""
@@ -76,12 +76,9 @@ class Journal:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                ends = np.cumsum(stored["mask_sizes"])
-                packed = stored["masks"].tobytes()
-                masks = tuple(packed[end - size : end] or None for end, size in zip(ends, stored["mask_sizes"], strict=True))
-                return Found(stored["indices"], stored["joints"], stored["bounds"], masks)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            stored = load(read_limited(path))
+            return _found(stored)
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
 
     def write(self, number: int, found: Found) -> None:
@@ -95,9 +92,8 @@ class Journal:
             write_bytes(self.folder / _KEY, self._key.encode())
         sizes = np.array([len(mask or b"") for mask in found.masks], np.int64)
         packed = np.frombuffer(b"".join(mask or b"" for mask in found.masks), np.uint8)
-        stream = io.BytesIO()
-        np.savez(stream, indices=found.indices, joints=found.joints, bounds=found.bounds, mask_sizes=sizes, masks=packed)
-        write_bytes(self._path(number), stream.getvalue())
+        columns = {"indices": found.indices, "joints": found.joints, "bounds": found.bounds, "mask_sizes": sizes, "masks": packed}
+        write_bytes(self._path(number), save({name: np.ascontiguousarray(column) for name, column in columns.items()}))
 
     def close(self) -> None:
         """The look is done, or of no use: remove the folder, unless somebody else's files are in it."""
@@ -110,4 +106,27 @@ class Journal:
         return False
 
     def _path(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.npz"
+        return self.folder / f"{number:06d}.safetensors"
+
+
+def _found(stored: Mapping[str, NDArray[Any]]) -> Found:
+    """An entry's columns, if they are of one entry.
+
+    Raises:
+        ValueError, LookupError: when they are not.
+    """
+    indices, joints, bounds, sizes = (stored[name] for name in ("indices", "joints", "bounds", "mask_sizes"))
+    packed, count = stored["masks"].tobytes(), len(indices)
+    kinds = (
+        (indices, (count,), np.int64),
+        (joints, (count, 18, 3), np.float32),
+        (bounds, (count, 4), np.float64),
+        (sizes, (count,), np.int64),
+    )
+    if any(column.shape != shape or column.dtype != dtype for column, shape, dtype in kinds):
+        raise ValueError("a column has another shape or type")
+    if (sizes < 0).any() or int(sizes.sum()) != len(packed) or not (np.isfinite(joints).all() and np.isfinite(bounds).all()):
+        raise ValueError("a number is out of range")
+    ends = np.cumsum(sizes)
+    masks = tuple(packed[end - size : end] or None for end, size in zip(ends, sizes, strict=True))
+    return Found(indices, joints, bounds, masks)

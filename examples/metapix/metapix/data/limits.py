@@ -1,9 +1,12 @@
-"""How large files from strangers may be; looked at before anything is unpacked or allocated."""
+"""How large pictures from strangers may be; looked at before anything is unpacked or allocated."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ from metapix.errors import InputError
 
 PIXEL_LIMIT = 64 * 10**6
 """Of one picture or video frame: 8K video has 33 million."""
-FILE_LIMIT = 512 * 2**20
-"""Bytes of one file that is read whole: hours of keypoints."""
+
+
+BROKEN_PICTURE = (OSError, SyntaxError, ValueError, TypeError, struct.error, LookupError, ArithmeticError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no pictures or are damaged."""
 
 
 def check_pixels(width: int, height: int, where: object) -> None:
@@ -28,20 +33,6 @@ def check_pixels(width: int, height: int, where: object) -> None:
         raise InputError(f"{where} has pictures of {width} x {height} pixels; 1 to {PIXEL_LIMIT:,} pixels can be read.")
 
 
-def read_limited(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        InputError: when it is larger than :data:`FILE_LIMIT`.
-        OSError: when it cannot be read.
-    """
-    with path.open("rb") as file:
-        data = file.read(FILE_LIMIT + 1)
-    if len(data) > FILE_LIMIT:
-        raise InputError(f"{path} has more than {FILE_LIMIT:,} bytes, which no file of this kind should: prepare the clip again.")
-    return data
-
-
 def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:
     """A PNG picture as (H, W) or, in RGB, (H, W, 3); ``None`` when it is none.
 
@@ -51,10 +42,26 @@ def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:
         InputError: when its header claims more than :data:`PIXEL_LIMIT` pixels.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            check_pixels(picture.width, picture.height, where)
+        with open_picture(io.BytesIO(data), ("PNG",), where) as picture:
             return np.array(picture if picture.mode == "L" else picture.convert("RGB"))
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error, LookupError, ArithmeticError, Image.DecompressionBombError):
+    except BROKEN_PICTURE:
         return None
+
+
+@contextlib.contextmanager
+def open_picture(file: Path | io.BytesIO, formats: tuple[str, ...], where: object = None) -> Iterator[Image.Image]:
+    """A picture whose header was read and whose size is known to be small enough; nothing is unpacked yet.
+
+    What Pillow has to say of oddities that it can live with is not said: the picture is read, or it is not.
+
+    Raises:
+        InputError: when its header claims more than :data:`PIXEL_LIMIT` pixels.
+        OSError and others of :data:`BROKEN_PICTURE`: when it is no picture of these formats, or damaged; also in the block.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=formats) as picture:
+            check_pixels(picture.width, picture.height, where or file)
+            yield picture

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from metapix.data.clip import Clip
 from metapix.data.crop import camera_to_crop, crop_picture, plan_boxes
-from metapix.data.look import bounds_of, keep_person
+from metapix.data.limits import BROKEN_PICTURE, open_picture
+from metapix.data.look import Progress, bounds_of, keep_person
 from metapix.data.main_person import body_size, find_people
 from metapix.data.pose import Detection, MediapipeEstimator
-from metapix.data.track import Progress
 from metapix.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 MOST_PICTURES = 50
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # what cameras and phones write; others have decoders of their own
-_MOST_PIXELS = 100_000_000  # a picture that claims more would fill the memory
 _FPS = 1.0  # pictures have no rate; side by side each is shown for a second
 
 
@@ -70,16 +69,15 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB, upright as its camera says.
 
     Raises:
-        InputError: when it is none, is damaged, or is larger than 100 megapixels.
+        InputError: when it is none, is damaged, or is larger than 64 megapixels.
     """
     try:
-        with Image.open(file, formats=_FORMATS) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise InputError(f"{file} has {picture.width} x {picture.height} pixels; make it smaller than 100 megapixels")
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
+        with open_picture(file, _FORMATS) as picture:
+            ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
+            return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    except InputError:
+        raise
+    except BROKEN_PICTURE as error:
         raise InputError(f"{file} cannot be read as a picture ({error})") from error
 
 

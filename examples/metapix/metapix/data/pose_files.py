@@ -20,6 +20,11 @@ from metapix.poses.skeleton import INDEX, JOINTS, N_JOINTS
 _BODY_25 = (*range(8), *range(9, 19))  # OpenPose's 25 points without the middle of the hips and the feet are our 18, in our order
 _ADVICE = "give a folder of OpenPose's *_keypoints.json, or a COCO keypoints document"
 
+_NO_POSES = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of JSON that means something else."""
+_FARTHEST = 100_000
+_POINTS = {len(COCO_KEYPOINTS): "COCO's keypoints", N_JOINTS: "OpenPose's COCO model", 25: "BODY_25"}
+
 People = dict[int, list[Joints]]
 """The joints (18, 3) of everybody in a frame, by the frame's number in the video."""
 
@@ -78,7 +83,7 @@ def read_poses(path: Path) -> People:
     document: Any = read_json(path, object, _ADVICE)
     try:
         found = _coco_results(document) if isinstance(document, list) else _coco(document)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except _NO_POSES as error:
         raise InputError(f"{path} holds no keypoints that can be read ({type(error).__name__}: {error}); {_ADVICE}") from error
     if not any(found.values()):
         raise InputError(f"{path} holds no person's keypoints; {_ADVICE}")
@@ -94,7 +99,7 @@ def _openpose(folder: Path) -> People:
         document = read_json(file, dict, _ADVICE)
         try:
             found[int(number.group(1))] = [_openpose_joints(person["pose_keypoints_2d"]) for person in document["people"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except _NO_POSES as error:
             raise InputError(f"{file} is not OpenPose's output ({type(error).__name__}: {error}); {_ADVICE}") from error
     if not found:
         raise InputError(f"{folder} has no file that ends in _keypoints.json; {_ADVICE}")
@@ -102,9 +107,7 @@ def _openpose(folder: Path) -> People:
 
 
 def _openpose_joints(values: Sequence[float]) -> Joints:
-    points = _points(values)
-    if len(points) not in (18, 25):
-        raise ValueError(f"a person has {len(points)} points; 18 (COCO) or 25 (BODY_25) can be read")
+    points = _points(values, N_JOINTS, 25)
     return points if len(points) == N_JOINTS else points[list(_BODY_25)]
 
 
@@ -116,7 +119,7 @@ def _coco(document: Mapping[str, Any]) -> People:
         if "keypoints" not in annotation:
             continue
         exact = annotation.get("metapix_joints")
-        joints = _coco_joints(annotation["keypoints"], flags=True) if exact is None else _points(np.ravel(exact).tolist())
+        joints = _coco_joints(annotation["keypoints"], flags=True) if exact is None else _points(np.ravel(exact).tolist(), N_JOINTS)
         found[number[annotation["image_id"]]].append(joints)
     return found
 
@@ -130,11 +133,7 @@ def _coco_results(results: Sequence[Mapping[str, Any]]) -> People:
 
 def _coco_joints(values: Sequence[float], *, flags: bool) -> Joints:
     """COCO's 17 points as our 18; the neck is the middle of the shoulders. A flag of 1 (labelled, hidden) is half a confidence."""
-    points = _points(values)
-    if len(points) != len(COCO_KEYPOINTS):
-        raise ValueError(f"a person has {len(points)} points; COCO has {len(COCO_KEYPOINTS)}")
-    if flags:
-        points[:, 2] /= 2
+    points = _points(values, len(COCO_KEYPOINTS), certain=2.0 if flags else 1.0)
     joints = np.zeros((N_JOINTS, 3), np.float32)
     joints[[INDEX[name] for name in COCO_KEYPOINTS]] = points
     shoulders = joints[[INDEX["left_shoulder"], INDEX["right_shoulder"]]]
@@ -142,9 +141,13 @@ def _coco_joints(values: Sequence[float], *, flags: bool) -> Joints:
     return joints
 
 
-def _points(values: Sequence[float]) -> Joints:
-    points = np.array(values, np.float32).reshape(-1, 3)
-    if not np.isfinite(points).all():
-        raise ValueError("a coordinate is not a finite number")
-    points[:, 2] = points[:, 2].clip(0, None)
-    return points
+def _points(values: Sequence[float], *counts: int, certain: float = 1.0) -> Joints:
+    """A person's points: x, y and a confidence each, which is brought to [0, 1]; ``certain`` is what stands for 1."""
+    points = np.array(values, np.float64).reshape(-1, 3)
+    if len(points) not in counts:
+        named = " or ".join(f"{count} ({_POINTS[count]})" for count in counts)
+        raise ValueError(f"a person has {len(points)} points; {named} can be read")
+    if not (np.abs(points) <= _FARTHEST).all():
+        raise ValueError(f"a coordinate is not a number, or is farther from the picture than {_FARTHEST:,} pixels")
+    points[:, 2] = (points[:, 2] / certain).clip(0, 1)
+    return points.astype(np.float32)

@@ -17,11 +17,11 @@ from metapix.data.clip import Clip
 from metapix.data.crop import CROPS, camera_to_crop, crop_picture, plan_boxes
 from metapix.data.folder import Head, Source, is_prepared, read_clip, write_pictures
 from metapix.data.journal import Journal
-from metapix.data.look import look_at
+from metapix.data.look import Progress, look_at
 from metapix.data.main_person import MainPersonEstimator
 from metapix.data.pose import PoseEstimator
 from metapix.data.shots import can_find_shots
-from metapix.data.track import Progress, Track, report_kept, tracks_of
+from metapix.data.track import Track, report_kept, tracks_of
 from metapix.data.video import read_video
 from metapix.errors import InputError
 

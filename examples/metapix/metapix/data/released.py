@@ -23,8 +23,10 @@ from PIL import Image
 from torch import Tensor
 
 from gan_meta import Batch
+from metapix.data.limits import BROKEN_PICTURE, open_picture
 from metapix.data.pictures import read_picture
 from metapix.errors import InputError
+from metapix.files import read_limited
 from metapix.poses.pose_input import to_unit
 from metapix.poses.pose_labels import N_CLASSES, one_hot
 
@@ -65,17 +67,23 @@ class ReleasedVideo:
         return {"pose": one_hot(labels), "image": to_unit(torch.stack([self._image(self.images[index]) for index in indices]))}
 
     def _image(self, file: Path) -> Tensor:
-        picture = Image.fromarray(_present(file))
+        _check_present(file)
+        picture = Image.fromarray(read_picture(file))
         if picture.size != (self.size, self.size):
             picture = picture.resize((self.size, self.size), Image.Resampling.BICUBIC)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
     def _labels(self, file: Path) -> Tensor:
-        _present(file)
-        with Image.open(file, formats=("PNG",)) as picture:
-            if picture.mode not in ("L", "P"):
-                raise InputError(f"{file} is no label map: one class in 8 bits a pixel is needed, it has the mode {picture.mode}")
-            labels = np.array(picture.resize((self.size, self.size), Image.Resampling.NEAREST))
+        _check_present(file)
+        try:
+            with open_picture(file, ("PNG",)) as picture:
+                if picture.mode not in ("L", "P"):
+                    raise InputError(f"{file} is no label map: one class in 8 bits a pixel is needed, it has the mode {picture.mode}")
+                labels = np.array(picture.resize((self.size, self.size), Image.Resampling.NEAREST))
+        except InputError:
+            raise
+        except BROKEN_PICTURE as error:
+            raise InputError(f"{file} cannot be read as a label map, a PNG picture ({error})") from error
         if labels.max() >= N_CLASSES:
             raise InputError(f"{file} has class {labels.max()}; the released label maps go from 0 to {N_CLASSES - 1}")
         return torch.from_numpy(labels)
@@ -109,7 +117,7 @@ def _read_list(folder: Path, path: Path) -> tuple[Path, ...]:
     if not path.is_file():
         raise InputError(f"the list {path} is missing; each list of pictures has one of label maps beside it")
     try:
-        lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in read_limited(path).decode().splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file of one path a line") from error
     if not lines:
@@ -120,13 +128,19 @@ def _read_list(folder: Path, path: Path) -> tuple[Path, ...]:
 def _inside(folder: Path, lines: Iterable[str], path: Path) -> Iterable[Path]:
     root = folder.resolve()
     for line in lines:
-        file = (root / line.replace("\\", "/")).resolve()
+        try:
+            file = (root / line.replace("\\", "/")).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a zero byte; links that go in a circle
+            raise InputError(f"{path} names {line!r}, which can be no file ({error})") from error
         if not file.is_relative_to(root):
             raise InputError(f"{path} names {line!r}, which lies outside {folder}; only files inside it are read")
         yield file
 
 
-def _present(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    if not file.is_file():
-        raise InputError(f"{file} is in a list, but not there")
-    return read_picture(file)
+def _check_present(file: Path) -> None:
+    try:
+        is_there = file.is_file()
+    except OSError:  # a name too long for any file
+        is_there = False
+    if not is_there:
+        raise InputError(f"{f'{file}':.200} is in a list, but not there")

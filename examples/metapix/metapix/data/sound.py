@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TypeAlias
 import av
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
+
+from metapix.data.media import open_media
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,10 @@ class SoundTrack:
     """
 
     def __init__(self, source: Path, container: OutputContainer) -> None:
-        self._source: InputContainer = av.open(str(source.resolve()), options={"protocol_whitelist": "file"})
+        self._source = open_media(source)
         self._container = container
         self._waiting: SoundPacket | None = None
-        streams = self._source.streams.audio
+        streams = [stream for stream in self._source.streams.audio if _is_usual(stream)]
         self._packets: Iterator[SoundPacket] = self._begin(streams[0]) if streams else iter(())
 
     def write_until(self, seconds: float) -> None:
@@ -70,14 +73,18 @@ class SoundTrack:
     def _encoded(self, stream: AudioStream, target: AudioStream) -> Iterator[SoundPacket]:
         resampler = AudioResampler("fltp", target.layout, target.rate)
         try:
-            for frame in self._source.decode(stream):
+            for frame in itertools.chain(self._source.decode(stream), [None]):
                 for resampled in resampler.resample(frame):
                     yield from target.encode(resampled)
         except av.FFmpegError as error:
             log.warning("%s: its sound ends early (%s).", self._source.name, error.strerror)
-        for resampled in resampler.resample(None):
-            yield from target.encode(resampled)
         yield from target.encode(None)
+
+
+def _is_usual(stream: AudioStream) -> bool:
+    """Whether it is sound that people listen to: FFmpeg makes room for whatever rate and channels a damaged header claims."""
+    context = stream.codec_context
+    return context is not None and 1000 <= context.sample_rate <= 400_000 and 1 <= context.channels <= 64
 
 
 def _time_of(packet: SoundPacket) -> float:

@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metapix.data.journal import Journal
-from metapix.data.look import Look, Progress, keep_person, look_at
+from metapix.data.limits import decode_png
+from metapix.data.look import Look, look_at
 from metapix.data.pose import PoseEstimator, smooth_joints
 from metapix.data.sides import untangle_sides
 from metapix.errors import InputError
-
-__all__ = ["Progress", "Track", "estimate_track", "keep_person", "longest_stretch", "report_kept", "tracks_of"]
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +48,21 @@ class Track:
         packed = self.masks[row]
         if packed is None:
             return None
-        mask: NDArray[np.uint8] = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_GRAYSCALE)
+        mask = decode_png(packed, "a mask")
+        if mask is None or mask.shape != self.picture[::-1]:
+            raise InputError("What an earlier, interrupted look has left is damaged: delete the hidden folder that ends in .found.")
         return mask
 
 
-def estimate_track(
-    video: Path,
-    estimator: PoseEstimator,
-    *,
-    max_frames: int | None = None,
-    every: int = 1,
-    progress: Progress | None = None,
-    journal: Journal | None = None,
-) -> Track:
-    """Find the person in a video, keep the longest stretch of one shot without a jump to somebody else, and steady the joints.
+def estimate_track(video: Path, estimator: PoseEstimator, *, max_frames: int | None = None, every: int = 1) -> Track:
+    """The longest stretch of one shot of a video that shows one person, joints steadied: the longest of :func:`tracks_of`.
 
     Memory is one picture, plus joints and a compressed mask for each frame.
-
-    Args:
-        journal: where to keep what is found on the way, and to go on from.
 
     Raises:
         InputError: the video cannot be read, or fewer than two of its frames show a person.
     """
-    look = look_at(video, estimator, max_frames=max_frames, every=every, progress=progress, journal=journal)
+    look = look_at(video, estimator, max_frames=max_frames, every=every)
     tracks = tracks_of(look)
     report_kept(look, tracks, all_shots=False)
     return max(tracks, key=lambda track: len(track.indices))
@@ -93,7 +81,7 @@ def tracks_of(look: Look) -> list[Track]:
             "in view, upright and at least a fifth of the picture's height: try another part of the video, or crop it closer to the person."
         )
     steps = _time_steps(look)
-    kept = [slice(start, end) for start, end in _stretches(found.joints, steps, look.fps, look.shot_starts) if end - start >= 2]
+    kept = [slice(start, end) for start, end in stretches(found.joints, steps, look.fps, look.shot_starts) if end - start >= 2]
     if not kept:
         raise InputError(f"The person found in {look.video} changes from frame to frame: one person should be in view, and in front.")
     return [_steadied(look, steps, part) for part in kept]
@@ -126,13 +114,7 @@ def _steadied(look: Look, steps: NDArray[np.int64], part: slice) -> Track:
     return Track(found.indices[kept], joints, found.bounds[kept], masks, look.picture, look.fps, look.every)
 
 
-def longest_stretch(joints: NDArray[np.float32], rows: NDArray[np.int64], fps: float) -> slice:
-    """The longest run of detections that can be one person; see :func:`_stretches`."""
-    start, end = max(_stretches(joints, rows, fps), key=lambda edge: edge[1] - edge[0])
-    return slice(start, end)
-
-
-def _stretches(
+def stretches(
     joints: NDArray[np.float32], rows: NDArray[np.int64], fps: float, shot_starts: NDArray[np.int64] | None = None
 ) -> list[tuple[int, int]]:
     """The runs of detections that can be one person in one shot, in order.

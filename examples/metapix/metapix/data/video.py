@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from metapix.data.limits import PIXEL_LIMIT, check_pixels
+from metapix.data.media import open_media
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
 from metapix.errors import InputError
 
@@ -24,8 +25,6 @@ __all__ = ["SYNTHETIC_COMMENT", "Frame", "VideoInfo", "VideoWriter", "probe", "r
 log = logging.getLogger(__name__)
 
 _UNSPECIFIED, _BT601, _BT709 = 2, 5, 1  # matrix coefficients of ITU-T H.273
-# Containers that hold their own pictures: playlists, which name other files, are not among them.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,gif,mxf,ivf,av1,obu,m4v,nut,dv,wav,mp3"
 # Without these flags FFmpeg's fast path is about one grey level too dark and repeats chroma instead of interpolating it.
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -57,7 +56,7 @@ def probe(path: Path) -> VideoInfo:
     """
     first = next(read_video(path, max_frames=1))
     height, width = first.image.shape[:2]
-    with _open(path) as container:
+    with open_media(path) as container:
         stream = _video_stream(container, path)
         return VideoInfo(width, height, _fps(stream), _expected_frames(stream))
 
@@ -85,7 +84,7 @@ def read_video(path: Path, *, max_frames: int | None = None, every: int = 1) -> 
 
 
 def _frames(path: Path, max_frames: int | None, every: int) -> Iterator[Frame]:
-    with _open(path) as container:
+    with open_media(path) as container:
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
         fps, decoder = _fps(stream), _Decoder(container, stream)
@@ -138,15 +137,6 @@ class _Decoder:
         if self.lost or self.decoded < 0.98 * expected - 1:
             of_expected = f" of {expected}" if expected else ""
             log.warning("%s is damaged or cut off: kept the %d%s frames that decode.", path, self.decoded, of_expected)
-
-
-def _open(path: Path) -> InputContainer:
-    try:
-        # Playlists and the like may name other files or hosts; nothing but this file is to be read.
-        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-        return av.open(str(path.resolve()), options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise InputError(f"{path} cannot be read as a video (not a video file, or cut off before its index): {error.strerror}.") from error
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import uuid
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -88,10 +90,11 @@ class VideoWriter:
         picture = _to_bt709(picture)
         if time is not None:
             picture.pts, picture.time_base = round(time / _CLOCK), _CLOCK
-        self._container.mux(self._stream.encode(picture))
         self._written += 1
-        if self._sound is not None:
-            self._sound.write_until(time if time is not None else float(self._written / self._rate))
+        with self._refusals():
+            self._container.mux(self._stream.encode(picture))
+            if self._sound is not None:
+                self._sound.write_until(time if time is not None else float(self._written / self._rate))
 
     def _add_stream(self, height: int, width: int, *, timed: bool) -> VideoStream:
         # With macroblock-tree rate control, x264's result for narrow pictures changes from run to run (seen at 64 and 320 wide).
@@ -105,13 +108,23 @@ class VideoWriter:
         context.color_range = 1  # limited ("video") range
         return stream
 
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What FFmpeg refuses to write, in words."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            sound = "" if self._sound is None else f", or the sound of {self._sound_file} cannot be put under it: leave it out"
+            raise InputError(f"{self.path} could not be written ({error.strerror}){sound}.") from error
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None and self._stream is None:
                 raise InputError(f"There was no frame to write to {self.path}.")
             if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
+                with self._refusals():
+                    self._container.mux(self._stream.encode(None))
+                    self._container.close()
             if kind is None:
                 os.replace(self._partial, self.path)
         finally:

@@ -10,6 +10,7 @@ import torch
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
+from gan_meta.distributed import World
 from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.evaluation.starts import Start
@@ -18,10 +19,11 @@ from metapix.poses.pose_input import flip
 from metapix.recipe import model_of
 from metapix.training import stages
 from metapix.training.preset import Preset
+from metapix.training.run_options import RunOptions
 from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together, find_subjects
 
-_NO_PICTURES = 10**9
+_NO_PICTURES = RunOptions(sample_every=10**9)
 
 
 def start_file(folder: Path, start: Start) -> Path:
@@ -55,8 +57,9 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
     elif before is None:
         raise InputError(f"a start of the kind {start.init!r} goes on from a pretrained one, and none was named")
     elif start.init == "metapix":
-        options = {"seed": start.seed, "device": device, "sample_every": _NO_PICTURES, "tick": _quiet}
-        pair = gm.load_pair(stages.meta_train(preset, subjects, before, run, **options))  # type: ignore[arg-type]
+        pair = gm.load_pair(
+            stages.meta_train(preset, subjects, before, run, seed=start.seed, world=_alone(device), options=_NO_PICTURES, tick=_quiet)
+        )
     else:
         pair = _pretrain_further(start, preset, subjects, before, run, device)
     spent = {"seconds": round(time.perf_counter() - wall, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
@@ -64,9 +67,14 @@ def train_start(start: Start, preset: Preset, data: tuple[Path, ...], folder: Pa
     gm.save_pair(pair.to("cpu"), start_file(folder, start), facts, preset.recipe.extra())
 
 
+def _alone(device: str) -> World:
+    """A start is trained by one process, whatever others train beside it."""
+    return World(device=torch.device(device))
+
+
 def _begin(start: Start, preset: Preset, subjects: list[Subject], run: Path, device: str) -> gm.GANPair:
     if start.init == "pretrain":
-        file = stages.pretrain(preset, subjects, run, seed=start.seed, device=device, sample_every=_NO_PICTURES, tick=_quiet)
+        file = stages.pretrain(preset, subjects, run, seed=start.seed, world=_alone(device), options=_NO_PICTURES, tick=_quiet)
         return gm.load_pair(file)
     torch.manual_seed(start.seed)
     return stages.create_pair(preset)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from metapix.errors import InputError
+from metapix.files import read_limited
 from metapix.report.results import Results
 
 EMBED_LIMIT = 12 * 1024 * 1024
@@ -66,7 +67,7 @@ def _inside(run_dir: Path, name: str) -> Path:
 
 
 def _picture(path: Path) -> Picture:
-    content = path.read_bytes()
+    content = read_limited(path)
     if not (content.startswith(_PNG_START) and content.endswith(_PNG_END)):
         raise InputError(f"{path} is not a whole PNG picture; run the evaluation again to write a fresh one")
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # the IHDR chunk, always first

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metapix.errors import InputError
+from metapix.files import read_limited
 from metapix.report.node import Node
 from metapix.report.reproduction_results import Claim, Line, claim_of, line_of
 
@@ -110,11 +111,13 @@ def read_results(run_dir: Path) -> Results:
     """Read and check ``run_dir/results.json``; raise InputError where it is missing or not what it should be."""
     path = run_dir / "results.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_limited(path).decode())
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist; run `metapix evaluate` or `metapix demo` first, or name the folder of a finished run"
         ) from None
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the folder and its permissions") from None
     except (ValueError, RecursionError) as error:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tomllib
 
 import gan_meta as gm
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
+from metapix.files import read_toml
+from metapix.plain import build
 from metapix.poses.pose_labels import POSE_INPUTS
 from metapix.recipe import MODELS, SETTINGS, Recipe
-
-T = TypeVar("T")
 
 PRESETS = ("demo", "paper", "posewarp-demo", "posewarp-paper")
 _OF_POSEWARP = "posewarp-"
@@ -37,6 +36,15 @@ class Data:
     people: int = 32
     frames: int = 40
     fps: float = 12.0
+
+    def __post_init__(self) -> None:
+        if self.pose not in POSE_INPUTS:
+            raise ValueError(unknown_name("pose input", self.pose, POSE_INPUTS))
+        if self.people < 1 or self.frames < 2 or not 0 < self.fps <= 1000:
+            raise ValueError(
+                "people must be at least 1, frames at least 2 and fps above 0 and at most 1000; "
+                f"got people={self.people}, frames={self.frames}, fps={self.fps}"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,13 @@ def load_preset(name: str, changes: Sequence[str] = (), model: str | None = None
             raise InputError(f"{name}: {section!r} must be a section, [{section}]")
     try:
         preset = Preset(
-            data=_build(Data, "data", tables),
+            data=build(Data, tables.get("data", {}), "[data]"),
             model=tables.get("model", {}),
-            recipe=_build(Recipe, "recipe", tables),
+            recipe=build(Recipe, tables.get("recipe", {}), "[recipe]"),
             inner=_inner(tables),
-            pretrain=_build(Pretrain, "pretrain", tables),
-            meta_train=_build(MetaTrain, "meta_train", tables),
+            pretrain=build(Pretrain, tables.get("pretrain", {}), "[pretrain]"),
+            meta_train=build(MetaTrain, tables.get("meta_train", {}), "[meta_train]"),
         )
-        if preset.data.pose not in POSE_INPUTS:
-            raise InputError(unknown_name("pose input", preset.data.pose, POSE_INPUTS))
         preset.game()
         if model not in (None, preset.recipe.model):
             raise InputError(f"the preset {name!r} is of model {preset.recipe.model!r}, and {model!r} was asked for")
@@ -148,10 +154,7 @@ def _read(name: str) -> dict[str, Any]:
         raise InputError(f"{unknown_name('preset', name, PRESETS)}, or the path of a .toml file")
     if not Path(name).is_file():
         raise InputError(f"there is no preset file {name}")
-    try:
-        return tomllib.loads(Path(name).read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{name} is not TOML: {error}") from error
+    return read_toml(Path(name))
 
 
 def _change(tables: dict[str, Any], change: str) -> None:
@@ -164,18 +167,9 @@ def _change(tables: dict[str, Any], change: str) -> None:
         return
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value.strip()
     tables.setdefault(section, {})[option] = parsed
-
-
-def _build(kind: type[T], section: str, tables: Mapping[str, Any]) -> T:
-    known = set(SETTINGS) if kind is Recipe else set(inspect.signature(kind).parameters)
-    given = tables.get(section, {})
-    for key in given:
-        if key not in known:
-            raise InputError(unknown_name(f"key of [{section}]", key, known))
-    return kind(**given)
 
 
 def _inner(tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,66 +12,83 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
-from gan_meta.checkpoint import pair_facts
+from gan_meta.checkpoint import CheckpointError, pair_facts
+from gan_meta.distributed import ALONE, World
+from gan_meta.models.outline import outline
 from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
-from metapix.files import read_json, write_text
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
 from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
 from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
+from metapix.training.claim import claim
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
+from metapix.training.ranks import in_turn
+from metapix.training.run_options import USUAL, RunOptions
 from metapix.training.shown import Shown
 from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
 
+_MOST_WEIGHTS = 2 * 10**9
+"""The paper's pair has 188 million; a preset from somebody else may ask for more memory than there is."""
+
 PRETRAINED, THETA = "pretrained.safetensors", "theta.safetensors"
 
 
 def pretrain(
-    preset: Preset, subjects: Sequence[Subject], out: Path, *, seed: int = 0, device: str = "cpu", sample_every: int = 100, tick: Tick
+    preset: Preset,
+    subjects: Sequence[Subject],
+    out: Path,
+    *,
+    seed: int = 0,
+    world: World = ALONE,
+    options: RunOptions = USUAL,
+    tick: Tick,
 ) -> Path:
     """Train a pair on all subjects together; returns the file of the start.
 
     Args:
         out: the run's folder, which exists; a checkpoint of an interrupted run there is taken up.
-        sample_every: steps between sample pictures.
+        world: the processes that share each batch; the first alone reads and writes ``out``.
 
     Raises:
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
+        TrainingInterrupted: when it was asked to stop.
     """
-    preset = with_statistics(preset, subjects, out)
-    _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
+    given, settings = preset, {**preset.as_dict(), "meta_train": None, "inner": None}
+    world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume))
+    preset = in_turn(world, lambda: with_statistics(given, subjects, out))
     torch.manual_seed(seed)
-    pair = on_device(create_pair(preset), device)
+    pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), _objective(preset.recipe)))
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
     shown = Shown(subjects, conditioning)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
-    with TrainingLog(out, "pretrain") as log:
+    with TrainingLog(out, "pretrain", options, is_active=world.is_first) as log, _refused(ValueError):
 
         def note(step: int, steps: int, losses: Mapping[str, Tensor]) -> None:
             log.add(step, {name: float(value) for name, value in losses.items()})
-            if step % sample_every == 0 or step == steps:
-                log.picture(step, shown.of(pair))
+            log.picture(step, steps, lambda: shown.of(pair))
             tick(step, steps)
 
         gm.pretrain(
             pair,
-            _objective(preset.recipe),
+            objective,
             samples,
             inner=inner,
             run_dir=out,
             seed=seed,
             on_step=note,
+            **_kept(options),
+            resume=options.resume,
             **dataclasses.asdict(preset.pretrain),
         )
-    return _save(pair, out / PRETRAINED, "pretrain", preset, subjects, seed)
+    return _save(pair, out / PRETRAINED, "pretrain", preset, subjects, seed, world)
 
 
 def meta_train(
@@ -81,8 +98,9 @@ def meta_train(
     out: Path,
     *,
     seed: int = 0,
-    device: str = "cpu",
-    sample_every: int = 25,
+    world: World = ALONE,
+    parallel: str = "auto",
+    options: RunOptions = USUAL,
     tick: Tick,
 ) -> Path:
     """Meta-train a start across subjects; returns the file of theta.
@@ -91,45 +109,31 @@ def meta_train(
         preset: its recipe should be the start's; see :func:`with_recipe_of`.
         init: the start to begin from.
         out: the run's folder, which exists; a checkpoint of an interrupted run there is taken up.
-        sample_every: iterations between sample pictures, which are of a subject after a game, as theta itself draws nobody.
+        world, parallel: the processes, and how they share the work, as for :class:`gan_meta.MetaTrainer`; the first alone reads
+            and writes ``out``.
+        options: sample pictures are of a subject after a game, as theta itself draws nobody.
 
     Raises:
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
+        TrainingInterrupted: when it was asked to stop.
     """
-    preset = with_statistics(preset, subjects, out)
-    _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
-    pair = on_device(gm.load_pair(init), device)
-    _check_model(pair, preset.recipe, str(init))
-    conditioning = conditioning_of(pair)
-    shots, queries = preset.meta_train.shots, preset.meta_train.queries
-    objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
-    try:
-        people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
-        tasks = conditioning.tasks(people, shots, queries, names)
-        algorithm = gm.algorithms.create(
-            preset.meta_train.algorithm, objective=objective, inner=game, carry_optimizer=preset.meta_train.carry_optimizer
-        )
-    except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
-    shown = Shown(subjects[:1], conditioning)
-    with TrainingLog(out, "meta-train") as log:
+    given, settings = preset, {**preset.as_dict(), "model": None, "pretrain": None}
+    world.on_first(lambda: claim(out, "meta-train", settings, subjects, seed, options.resume))
+    preset = in_turn(world, lambda: with_statistics(given, subjects, out))
+    iterations = preset.meta_train.iterations
+    with TrainingLog(out, "meta-train", options, is_active=world.is_first) as log:
 
         def note(iteration: int, losses: Mapping[str, float]) -> None:
             log.add(iteration, losses)
-            if iteration % sample_every == 0 or iteration == preset.meta_train.iterations:
-                log.picture(iteration, shown.of(gm.adapt(pair, objective, shown.support(shots), game, seed)))
-            tick(iteration, preset.meta_train.iterations)
+            log.picture(iteration, iterations, lambda: _adapted(trainer, subjects[:1], preset.meta_train.shots, seed))
+            tick(iteration, iterations)
 
-        options = dataclasses.asdict(preset.meta_train)
-        for name in ("shots", "queries", "algorithm", "carry_optimizer"):
-            del options[name]
-        try:
-            trainer = gm.MetaTrainer(pair, algorithm, tasks, run_dir=out, seed=seed, on_iteration=note, **options)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        trainer.fit()
-    return _save(pair, out / THETA, "metapix", preset, subjects, seed)
+        kept = {**_kept(options), "run_dir": out, "parallel": parallel, "on_iteration": note}
+        trainer = in_turn(world, lambda: _trainer(preset, subjects, init, seed, str(world.device), kept))
+        with _refused(ValueError):
+            trainer.fit(options.resume)
+    return _save(trainer.pair, out / THETA, "metapix", preset, subjects, seed, world)
 
 
 def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
@@ -160,6 +164,9 @@ def create_pair(preset: Preset) -> gm.GANPair:
     if preset.data.pose == "labels" and name == "pix2pixhd":
         name = LABEL_MODEL
     try:
+        weights = sum(weight.numel() for weight in outline(name, arguments).parameters())
+        if weights > _MOST_WEIGHTS:
+            raise InputError(f"a pair of {weights:,} weights; {_MOST_WEIGHTS:,} can be trained here")
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
@@ -178,6 +185,43 @@ def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
         raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
 
 
+def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int, device: str, kept: Mapping[str, Any]) -> gm.MetaTrainer:
+    """The trainer of these settings, from the start in a file."""
+    pair = on_device(gm.load_pair(init), device)
+    _check_model(pair, preset.recipe, str(init))
+    conditioning = conditioning_of(pair)
+    options = dataclasses.asdict(preset.meta_train)
+    shots, queries, name, carry = (options.pop(key) for key in ("shots", "queries", "algorithm", "carry_optimizer"))
+    objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
+    people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
+    with _refused(ValueError, TypeError):
+        tasks = conditioning.tasks(people, shots, queries, names)
+        algorithm = gm.algorithms.create(name, objective=objective, inner=game, carry_optimizer=carry)
+        return gm.MetaTrainer(pair, algorithm, tasks, seed=seed, **options, **kept)
+
+
+def _adapted(trainer: gm.MetaTrainer, subjects: Sequence[Subject], shots: int, seed: int) -> Tensor:
+    """Sample pictures of the first subject after a game from theta."""
+    shown, algorithm = Shown(subjects, conditioning_of(trainer.pair)), trainer.algorithm
+    return shown.of(gm.adapt(trainer.pair, algorithm.objective, shown.support(shots), algorithm.inner, seed))
+
+
+def _kept(options: RunOptions) -> dict[str, Any]:
+    """What the library's trainers are told to keep."""
+    return {"logs": options.library_logs, "keep": options.keep, "profile": options.profile}
+
+
+@contextlib.contextmanager
+def _refused(*errors: type[Exception]) -> Iterator[None]:
+    """What the library refuses in settings or data was given by the user."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except errors as error:
+        raise InputError(str(error)) from error
+
+
 def _objective(recipe: Recipe) -> gm.Objective:
     try:
         return recipe.objective()
@@ -185,19 +229,8 @@ def _objective(recipe: Recipe) -> gm.Objective:
         raise InputError(str(error)) from error
 
 
-def _claim(out: Path, stage: str, settings: Mapping[str, Any], subjects: Sequence[Subject], seed: int) -> None:
-    """Refuse a folder with a run of other settings before anything in it is touched."""
-    path = out / f"{stage}.json"
-    people = [[subject.name, len(subject.samples)] for subject in subjects]
-    now = json.loads(json.dumps({"settings": {**settings, "seed": seed}, "people": people}))
-    if path.is_file():
-        before = read_json(path, dict, "give another folder with --out")
-        if before != now:
-            raise InputError(f"{out} holds a run of other settings or data (see {path.name} there); give another folder with --out")
-    write_text(path, json.dumps(now, indent=1) + "\n")
-
-
-def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Sequence[Subject], seed: int) -> Path:
+def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Sequence[Subject], seed: int, world: World) -> Path:
+    """Write a start, by the first process."""
     facts = {
         "start": start,
         "recipe": preset.recipe.as_dict(),
@@ -207,5 +240,5 @@ def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Se
         "trained_on": [subject.name for subject in subjects],
         "frames": sum(len(subject.samples) for subject in subjects),
     }
-    gm.save_pair(pair.to("cpu"), path, facts, preset.recipe.extra())
+    world.on_first(lambda: gm.save_pair(pair.to("cpu"), path, facts, preset.recipe.extra()))
     return path

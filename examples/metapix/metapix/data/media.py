@@ -1,0 +1,27 @@
+"""Opening videos and sound files of strangers with FFmpeg: this one file, and containers that hold their own content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from metapix.errors import InputError
+
+# Playlists, which name other files, are not among them.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,gif,mxf,ivf,av1,obu,m4v,nut,dv,wav,mp3"
+
+
+def open_media(path: Path) -> InputContainer:
+    """A video or sound file, opened.
+
+    Raises:
+        InputError: when it is none, or one that names other files or hosts.
+        OSError: when it cannot be read.
+    """
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    try:
+        return av.open(str(path.resolve()), options=options, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(f"{path} cannot be read as a video (not a video file, or cut off before its index): {error.strerror}.") from error
