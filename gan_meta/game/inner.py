@@ -55,6 +55,8 @@ class InnerLoop:
         discriminator_lr: the discriminator's learning rate, where it differs from ``lr``.
         augment: deterministic transforms; each drawn sample keeps its own form or gets one of them, all equally likely.
             A single horizontal flip is thus drawn with probability 1/2.
+        random_augment: a random change of each batch, drawn from torch's global CPU generator, which is seeded for every step: every
+            sample of every batch is changed anew. With it nothing is precomputed and no sample is a repeat of another.
         unique_samples: play with the distinct samples of a batch and their weights instead of repeats: the same mathematics
             with less work. Losses that couple the samples, batch statistics and random draws switch it off by themselves.
         precision: ``"float32"``: as the weights are; ``"bfloat16"``: the networks work in bfloat16 where autocast says that they
@@ -77,6 +79,7 @@ class InnerLoop:
     roles: Mapping[str, str] = field(default_factory=dict)
     discriminator_lr: float | None = None
     augment: tuple[Transform, ...] = ()
+    random_augment: Transform | None = None
     unique_samples: bool = True
     precision: str = "float32"
 

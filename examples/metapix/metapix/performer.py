@@ -32,17 +32,23 @@ class Performer:
         pair: the personalised pair; ``None`` for the puppet alone.
         network_size: the size that the pair was trained at; default the frames' own.
         choice: what the personalisation says of itself: ``"steps"`` taken, and the ``"strength"`` of a pair with a reference.
+        source: which of the K frames a Posewarp pair draws a pose from, as for :func:`metapix.conditioning.conditioning_of`.
     """
 
     def __init__(
-        self, shots: Clip, pair: gm.GANPair | None = None, network_size: int | None = None, choice: Mapping[str, float] | None = None
+        self,
+        shots: Clip,
+        pair: gm.GANPair | None = None,
+        network_size: int | None = None,
+        choice: Mapping[str, float] | None = None,
+        source: str = "nearest",
     ) -> None:
         self.shots = shots
         self.choice = dict(choice or {})
         self.pair = pair
         self.network_size = shots.size if network_size is None else network_size
         # Without a pair nothing is learned, and the puppet is all there is.
-        conditioning = OnReference("puppet") if pair is None else conditioning_of(pair)
+        conditioning = OnReference("puppet") if pair is None else conditioning_of(pair, source)
         self._large: Memory = conditioning.memory(shots)
         same = self.network_size == shots.size
         self._small = self._large if same else conditioning.memory(shots.resized(self.network_size))
@@ -92,7 +98,8 @@ def load_performer(path: Path) -> Performer:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
     check_pose_facts(path, facts.get("pose"))
     shots = Clip(facts["clip"], extra["frames"], extra["joints"], facts["fps"], extra.get("masks"), extra.get("boxes"), facts["kind"])
-    return Performer(shots, pair, int(facts["size"]), {name: facts[name] for name in ("steps", "strength") if name in facts})
+    choice = {name: facts[name] for name in ("steps", "strength") if name in facts}
+    return Performer(shots, pair, int(facts["size"]), choice, str(facts.get("source", "nearest")))
 
 
 def _enlarged(images: Tensor, size: int) -> Tensor:

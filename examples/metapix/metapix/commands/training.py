@@ -16,7 +16,12 @@ Data = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder; an interrupted run there goes on.")]
-PresetName = Annotated[str, typer.Option("--preset", help="'demo', 'paper', or a .toml file of your own.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="'demo', 'paper', 'posewarp-demo', 'posewarp-paper', or a .toml file of your own.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="'pix2pixhd' or 'posewarp'; 'posewarp' has 'demo' and 'paper' presets of its own.")
+]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting, e.g. recipe.size=128.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
 Device = Annotated[str, typer.Option(help="Where the network works: 'cpu', 'cuda', 'cuda:1', ...")]
@@ -29,6 +34,7 @@ def pretrain(
     out: Run,
     data: Data = None,
     preset: PresetName = "demo",
+    model: Model = None,
     changes: Changes = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample pictures.")] = 100,
     seed: Seed = 0,
@@ -41,7 +47,7 @@ def pretrain(
     from metapix.training.preset import load_preset
     from metapix.training.subjects import find_subjects
 
-    settings = load_preset(preset, changes or [])
+    settings = load_preset(preset, changes or [], model)
     with progress_bars() as bar:
         subjects = find_subjects(data or [], settings.data, settings.recipe.size, cache, seed, bar("people"))
         make_folder(out)
@@ -54,19 +60,21 @@ def meta_train(
     out: Run,
     data: Data = None,
     preset: PresetName = "demo",
+    model: Model = None,
     changes: Changes = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Iterations between sample pictures.")] = 25,
     seed: Seed = 0,
     device: Device = "cpu",
     cache: Cache = _CLIPS,
 ) -> None:
-    """Learn a start from which a few steps on a few frames of somebody new go far."""
+    """Learn a start from which a few steps on a few frames of somebody new go far; the start's file says its model."""
     from metapix.commands.people import make_folder, progress_bars
+    from metapix.recipe import start_model
     from metapix.training import stages
     from metapix.training.preset import load_preset
     from metapix.training.subjects import find_subjects
 
-    settings = load_preset(preset, changes or [])
+    settings = load_preset(preset, changes or [], start_model(init, model))
     changed = any(change.strip().startswith("recipe.") for change in changes or [])
     settings = stages.with_recipe_of(settings, init, changed)
     with progress_bars() as bar:

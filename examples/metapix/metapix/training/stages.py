@@ -13,23 +13,23 @@ from torch import Tensor
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
-from metapix.conditioning import Conditioning, conditioning_of
+from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.people import on_device
-from metapix.personalize import draw_inputs
 from metapix.poses.pose_input import flip
-from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of
-from metapix.recipe import Recipe, recipe_of
+from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
+from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
+from metapix.training.shown import Shown
+from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
 
 PRETRAINED, THETA = "pretrained.safetensors", "theta.safetensors"
-_SAMPLES = 6
 
 
 def pretrain(
@@ -45,12 +45,13 @@ def pretrain(
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
     """
+    preset = with_statistics(preset, subjects, out)
     _claim(out, "pretrain", {**preset.as_dict(), "meta_train": None, "inner": None}, subjects, seed)
     torch.manual_seed(seed)
-    pair = on_device(_create(preset), device)
+    pair = on_device(create_pair(preset), device)
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
-    shown = _Shown(subjects, conditioning)
+    shown = Shown(subjects, conditioning)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
     with TrainingLog(out, "pretrain") as log:
 
@@ -96,18 +97,22 @@ def meta_train(
         InputError, CheckpointError: when settings do not fit each other, or ``out`` holds a run of other settings.
         NonFiniteLossError: when training diverges.
     """
+    preset = with_statistics(preset, subjects, out)
     _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
     pair = on_device(gm.load_pair(init), device)
+    _check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
     shots, queries = preset.meta_train.shots, preset.meta_train.queries
     objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
     try:
         people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
         tasks = conditioning.tasks(people, shots, queries, names)
-        algorithm = gm.algorithms.create(preset.meta_train.algorithm, objective=objective, inner=game)
+        algorithm = gm.algorithms.create(
+            preset.meta_train.algorithm, objective=objective, inner=game, carry_optimizer=preset.meta_train.carry_optimizer
+        )
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
-    shown = _Shown(subjects[:1], conditioning)
+    shown = Shown(subjects[:1], conditioning)
     with TrainingLog(out, "meta-train") as log:
 
         def note(iteration: int, losses: Mapping[str, float]) -> None:
@@ -117,7 +122,7 @@ def meta_train(
             tick(iteration, preset.meta_train.iterations)
 
         options = dataclasses.asdict(preset.meta_train)
-        for name in ("shots", "queries", "algorithm"):
+        for name in ("shots", "queries", "algorithm", "carry_optimizer"):
             del options[name]
         try:
             trainer = gm.MetaTrainer(pair, algorithm, tasks, run_dir=out, seed=seed, on_iteration=note, **options)
@@ -128,7 +133,7 @@ def meta_train(
 
 
 def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
-    """The preset with the recipe and the pose input that a start was trained with.
+    """The preset with the recipe and the pose input that a start was trained with; its own recipe where the start's file has none.
 
     Args:
         changed: whether the user changed the recipe, which is then kept but for the size and the pose.
@@ -136,37 +141,20 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     Raises:
         FileNotFoundError, CheckpointError, InputError: as :func:`metapix.recipe.recipe_of`.
     """
+    pose = pose_of_model(pair_facts(init)["model"])
+    if not has_recipe(init):  # published weights, converted
+        return dataclasses.replace(preset, data=dataclasses.replace(preset.data, pose=pose))
     recipe = recipe_of(init)
-    pose = "labels" if pair_facts(init)["model"] == LABEL_MODEL else "heatmaps"
-    kept = dataclasses.replace(preset.recipe, size=recipe.size) if changed else recipe
+    kept = dataclasses.replace(preset.recipe, size=recipe.size, statistics=recipe.statistics) if changed else recipe
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
 
-class _Shown:
-    """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below."""
+def create_pair(preset: Preset) -> gm.GANPair:
+    """An untrained pair of a preset's model, from the global random state.
 
-    def __init__(self, subjects: Sequence[Subject], conditioning: Conditioning) -> None:
-        self._subjects, self._conditioning = subjects, conditioning
-        batches = [samples.batch(rows) for samples, rows in self._rows()]
-        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
-    def of(self, pair: gm.GANPair) -> Tensor:
-        """(3, 2 S, N S) in about [-1, 1]."""
-        rows = (self._batch["image"], draw_inputs(pair, self._conditioning.inputs_of(self._batch)))
-        return torch.cat([torch.cat(list(images), dim=-1) for images in rows], dim=-2)
-
-    def support(self, shots: int) -> gm.Batch:
-        """K evenly spaced samples of the first subject."""
-        samples = self._subjects[0].samples
-        return self._conditioning.support(samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)]))
-
-    def _rows(self) -> list[tuple[gm.BatchSource, list[int]]]:
-        chosen = [self._conditioning.examples(subject.samples) for subject in self._subjects[:_SAMPLES]]
-        each = -(-_SAMPLES // len(chosen))
-        return [(samples, [len(samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for samples in chosen]
-
-
-def _create(preset: Preset) -> gm.GANPair:
+    Raises:
+        InputError: when the arguments do not fit the model, or the model the pose input.
+    """
     arguments = dict(preset.model)
     name = str(arguments.pop("name", "pix2pixhd"))
     if preset.data.pose == "labels" and name == "pix2pixhd":
@@ -175,11 +163,19 @@ def _create(preset: Preset) -> gm.GANPair:
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
-    if reference_of(pair) != "none" or "pose_channels" not in pair.model_arguments:
-        raise InputError(f"[model]: {name!r} takes more than poses; `metapix pretrain` trains 'pix2pixhd' (see `metapix train-start`)")
+    if reference_of(pair) != "none" or (pose_of(pair) != "joints" and "pose_channels" not in pair.model_arguments):
+        raise InputError(
+            f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
+        )
+    _check_model(pair, preset.recipe, "[model]")
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
+
+
+def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
+    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
+        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
 
 
 def _objective(recipe: Recipe) -> gm.Objective:
@@ -211,5 +207,5 @@ def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Se
         "trained_on": [subject.name for subject in subjects],
         "frames": sum(len(subject.samples) for subject in subjects),
     }
-    gm.save_pair(pair.to("cpu"), path, facts)
+    gm.save_pair(pair.to("cpu"), path, facts, preset.recipe.extra())
     return path
