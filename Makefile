@@ -85,10 +85,10 @@ pythons: dist  ## Install the wheel on other Pythons (PYTHONS=...), with the new
 		(cd $(VENV)/other && OMP_NUM_THREADS=1 bin/python -m pytest -q -n 2 $(LOWEST_TESTS)) || exit 1; \
 	done
 
-bench: $(STAMP)  ## Time the claims about speed on a CPU (a quarter of an hour) into runs/bench/results.json.
+bench: $(STAMP)  ## Time the claims about speed on a CPU (a quarter of an hour at most) into runs/bench/results.json.
 	$(BIN)/python benchmarks/all.py
 
-bench-gpu: $(STAMP)  ## The same at GPU sizes, on a GPU (ten minutes).
+bench-gpu: $(STAMP)  ## The same at GPU sizes, on a GPU (ten minutes at most).
 	$(BIN)/python benchmarks/all.py --plan gpu --json runs/bench/results-gpu.json
 
 bench-starts: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).

@@ -1,7 +1,7 @@
 """Runs the scripts that time a claim, one after the other, and writes all their results into one JSON file.
 
-python benchmarks/all.py                           (`make bench`: on a CPU, under 15 minutes on two quiet cores)
-python benchmarks/all.py --plan gpu                (`make bench-gpu`: at GPU sizes, under 10 minutes)
+python benchmarks/all.py                           (`make bench`: on a CPU; stops after 15 minutes)
+python benchmarks/all.py --plan gpu                (`make bench-gpu`: at GPU sizes; stops after 10 minutes)
 python benchmarks/all.py --plan gpu --device cpu --tiny      (tries the GPU's plan without one)
 python benchmarks/compare.py before.json after.json
 """

@@ -2,7 +2,8 @@
 
 The step is the one of `pix2pixhd_step.py` (K = 5, batch 8, the published losses). Beside each ratio stands how far the option moves the
 generator's gradient, relative to its norm: float32 in another order of sums moves it a little, since the terms have kinks where signs flip.
-Options that a device lacks are left out; on a GPU there are more (TF32, CUDA graphs by `mode="reduce-overhead"`).
+Options that a device lacks are left out; on a GPU there are more (TF32 in matrix products too, where torch by itself has it in
+convolutions only, and CUDA graphs by `mode="reduce-overhead"`).
 
     python benchmarks/options.py [--size 128] [--channels 16] [--device cpu]
 """

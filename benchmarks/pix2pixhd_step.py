@@ -42,6 +42,8 @@ def measure(size: int, widths: dict[str, int], shots: int, rounds: int, device: 
     torch.manual_seed(0)
     pair = gm.models.create("pix2pixhd", **widths).to(device)
     objective = Pix2PixHDObjective(feature_matching=FEATURE_MATCHING, perceptual="vgg19-random", perceptual_weight=PERCEPTUAL)
+    assert objective.extractor is not None
+    objective.extractor.to(device)
     frames = random_frames(shots, size, device)
     published = PublishedStep(pair.clone(), objective.extractor, frames)
 

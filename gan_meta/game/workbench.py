@@ -30,6 +30,10 @@ class Workbench:
         self._game: Game | None = None
         self._theta: weakref.ref[GANPair] | None = None
 
+    def __reduce__(self) -> tuple[type[Workbench], tuple[()]]:
+        """A copy, or one sent to another process, begins empty."""
+        return Workbench, ()
+
     def begin(
         self, theta: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int = 0, share: FrameShare | None = None
     ) -> Game:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 
 import pytest
 import torch
@@ -58,6 +60,14 @@ def test_the_algorithms_directions_outlive_the_next_game():
     kept = {name: value.clone() for name, value in first.items()}
     algorithm.meta_gradient(theta, gm.Task(small_batch(4, seed=5)), seed=1)
     assert_close(first, kept, rtol=0, atol=0)
+
+
+def test_an_algorithm_that_has_played_can_be_copied_and_sent():
+    algorithm = gm.algorithms.create("reptile", objective=SquaresObjective(), inner=INNER)
+    theta, task = smooth_pair(), gm.Task(small_batch(4))
+    expected = algorithm.meta_gradient(theta, task).grads
+    for other in (copy.deepcopy(algorithm), pickle.loads(pickle.dumps(algorithm))):
+        assert_close(other.meta_gradient(theta, task).grads, expected, rtol=0, atol=0)
 
 
 def test_what_changes_of_theta_is_followed():
