@@ -1,4 +1,4 @@
-"""Claim: `metapix retarget` makes at least 0.8 of the frames a second that its networks alone make; the rest is pictures and the video file.
+"""Claim: `metapix retarget` makes at least 0.8 of the frames a second that its networks alone make; the rest is the pictures and the file.
 
 A drawn person and a drawn driver with known poses, so that finding poses in a driving video, which is done once and kept, does not count.
 Two kinds of model: a network that draws whole pictures (the demo's widths, at 256x256), and the start that ships, which changes what
@@ -17,9 +17,8 @@ from measure import Result, in_turns, parser, publish
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.performer import Performer
-from metapix.personalize import draw, pose_inputs
+from metapix.personalize import draw_inputs, pose_inputs
 from metapix.production import write_retargeted
-from metapix.reference import Reference
 from metapix.start import load_shipped_start
 from metapix.tasks import evenly_spaced
 
@@ -50,16 +49,17 @@ def measure(name: str, performer: Performer, driver: Clip, folder: Path, rounds:
     """The network alone on inputs that are ready, all drawing, and the whole command's work, in turns."""
     size, pair = performer.network_size, performer.pair
     assert pair is not None
-    inputs = pose_inputs(driver.resized(size), Reference(performer.kind, performer.shots.resized(size)))
+    ready = list(pose_inputs(pair, performer.shots.resized(size), driver.resized(size)).batches(16))
     runs = {
-        "network": lambda: draw(pair, inputs),
+        "network": lambda: [draw_inputs(pair, inputs) for inputs in ready],
         "drawing": lambda: [len(images) for images in performer.perform(driver.joints)],
         "retarget": lambda: write_retargeted(performer, driver, folder / "made.mp4"),
     }
     found = in_turns(runs, rounds)
     for what, taken in found.items():
         print(f"{name}, {what:<10}{len(driver) / taken:>8.1f} frames a CPU second")
-    alone, label = ("network", "the network alone") if performer.kind == "none" else ("drawing", "puppet and network alone")
+    is_whole = size == performer.shots.size
+    alone, label = ("network", "the network alone") if is_whole else ("drawing", "puppet and network alone")
     details = {f"{what}, frames a second": len(driver) / taken for what, taken in found.items()}
     return Result(f"retarget, {name}", found[alone] / found["retarget"], label, goal=0.8, details=details)
 

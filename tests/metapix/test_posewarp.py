@@ -32,6 +32,7 @@ import gan_meta as gm
 from gan_meta.checkpoint import load_tensors, pair_facts
 from gan_meta.models.posewarp import PosewarpAugmentation, frame_pairs, mirror_pairs
 from gan_meta.models.posewarp import pose_inputs as posewarp_inputs
+from tests.metapix.test_released import released
 from tests.metapix.test_training import Interrupt, quiet
 
 RECIPE = Recipe(size=32, lr=1e-3, batch_size=4, model="posewarp")
@@ -188,6 +189,36 @@ def test_published_weights_take_the_presets_recipe(tmp_path: Path) -> None:
         stages.meta_train(one_shot, subjects, converted, tmp_path / "one", tick=quiet)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("recipe.model=pix2pixhd", "built as 'posewarp', and \\[recipe\\] says model = 'pix2pixhd'"),
+        ("data.pose=heatmaps", "takes its poses as joints, and \\[data\\] says pose = 'heatmaps'"),
+        ("model.n_joints=16", "but these poses have 14 and 10"),
+        ("recipe.perceptual=vgg91", "unknown Posewarp features 'vgg91': did you mean 'vgg19'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, change: str, words: str) -> None:
+    preset = load_preset("posewarp-demo", [*TINY, change])
+    subjects = find_subjects([], load_preset("posewarp-demo", TINY).data, 32, Path("unused"), 0)
+    with pytest.raises(InputError, match=words):
+        stages.pretrain(preset, subjects, tmp_path, tick=quiet)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_pose_without_any_joint_is_drawn_all_the_same() -> None:
+    shots, pair = draw_clip(3, 3, 32), start()
+    unseen = draw_clip(4, 2, 32)
+    unseen.joints[0, :, 2] = 0
+    drawn = draw(pair, pose_inputs(pair, shots, unseen))
+    assert bool(torch.isfinite(drawn).all())
+
+
+def test_released_label_maps_are_no_joints(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds label maps, and joints were asked for; Posewarp cannot learn from them"):
+        find_subjects([released(tmp_path / "data")], load_preset("posewarp-demo").data, 32, tmp_path, 0)
+
+
 def test_the_papers_preset_says_what_the_paper_says() -> None:
     paper = load_preset("paper", [], "posewarp")
     game, meta = paper.game(), paper.meta_train
@@ -235,7 +266,10 @@ def test_the_commands_tell_its_model_from_its_file(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     for command, words in (
         (["personalize", tmp_path / "person", "--init", theta, "--frames", 1, "--out", tmp_path / "n"], "takes at least 2 frames"),
-        (["retarget", model, tmp_path / "driver", "--model", "pix2pixhd", "--out", tmp_path / "n.mp4"], "is a posewarp start"),
+        (
+            ["retarget", model, tmp_path / "driver", "--model", "pix2pixhd", "--out", tmp_path / "n.mp4"],
+            "holds a posewarp pair, and 'pix2pixhd' was asked for",
+        ),
     ):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert isinstance(done.exception, InputError), done

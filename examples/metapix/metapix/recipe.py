@@ -151,7 +151,7 @@ def start_model(path: Path, asked: str | None) -> str:
         raise InputError(unknown_name("model", asked, MODELS))
     found = model_of(path)
     if asked not in (None, found):
-        raise InputError(f"{path} is a {found} start, and {asked!r} was asked for; give a {asked} start with --init")
+        raise InputError(f"{path} holds a {found} pair, and {asked!r} was asked for; give another file, or another --model")
     return found
 
 

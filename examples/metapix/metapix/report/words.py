@@ -63,6 +63,9 @@ REFERENCES = {
     "none": ("pose only", "The network sees nothing but the pose, as in the paper: person and room must come from its weights."),
 }
 
+MODELS = {"Posewarp": "Posewarp is also given one of the K frames, the one with the nearest pose, and moves its person limb by limb."}
+"""What to know of a model that is not Pix2PixHD."""
+
 PROTOCOL = (
     "Every person in these tables was left out of training. A network gets K frames of the person, takes T steps on them, and then draws "
     "the person's later frames, which it has not seen, from their poses; each drawn frame is compared with the real one. "

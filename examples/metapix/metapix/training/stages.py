@@ -13,24 +13,23 @@ from torch import Tensor
 
 import gan_meta as gm
 from gan_meta.checkpoint import pair_facts
-from metapix.conditioning import Conditioning, conditioning_of
+from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.people import on_device
-from metapix.personalize import draw_inputs
 from metapix.poses.pose_input import flip
 from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
 from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
+from metapix.training.shown import Shown
 from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
 
 PRETRAINED, THETA = "pretrained.safetensors", "theta.safetensors"
-_SAMPLES = 6
 
 
 def pretrain(
@@ -52,7 +51,7 @@ def pretrain(
     pair = on_device(create_pair(preset), device)
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
-    shown = _Shown(subjects, conditioning)
+    shown = Shown(subjects, conditioning)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
     with TrainingLog(out, "pretrain") as log:
 
@@ -101,6 +100,7 @@ def meta_train(
     preset = with_statistics(preset, subjects, out)
     _claim(out, "meta-train", {**preset.as_dict(), "model": None, "pretrain": None}, subjects, seed)
     pair = on_device(gm.load_pair(init), device)
+    _check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
     shots, queries = preset.meta_train.shots, preset.meta_train.queries
     objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
@@ -112,7 +112,7 @@ def meta_train(
         )
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
-    shown = _Shown(subjects[:1], conditioning)
+    shown = Shown(subjects[:1], conditioning)
     with TrainingLog(out, "meta-train") as log:
 
         def note(iteration: int, losses: Mapping[str, float]) -> None:
@@ -149,30 +149,6 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
 
-class _Shown:
-    """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below."""
-
-    def __init__(self, subjects: Sequence[Subject], conditioning: Conditioning) -> None:
-        self._subjects, self._conditioning = subjects, conditioning
-        batches = [samples.batch(rows) for samples, rows in self._rows()]
-        self._batch = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
-    def of(self, pair: gm.GANPair) -> Tensor:
-        """(3, 2 S, N S) in about [-1, 1]."""
-        rows = (self._batch["image"], draw_inputs(pair, self._conditioning.inputs_of(self._batch)))
-        return torch.cat([torch.cat(list(images), dim=-1) for images in rows], dim=-2)
-
-    def support(self, shots: int) -> gm.Batch:
-        """K evenly spaced samples of the first subject."""
-        samples = self._subjects[0].samples
-        return self._conditioning.support(samples.batch([number * (len(samples) - 1) // max(shots - 1, 1) for number in range(shots)]))
-
-    def _rows(self) -> list[tuple[gm.BatchSource, list[int]]]:
-        chosen = [self._conditioning.examples(subject.samples) for subject in self._subjects[:_SAMPLES]]
-        each = -(-_SAMPLES // len(chosen))
-        return [(samples, [len(samples) * (2 * number + 1) // (2 * each) for number in range(each)]) for samples in chosen]
-
-
 def create_pair(preset: Preset) -> gm.GANPair:
     """An untrained pair of a preset's model, from the global random state.
 
@@ -191,9 +167,15 @@ def create_pair(preset: Preset) -> gm.GANPair:
         raise InputError(
             f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
         )
+    _check_model(pair, preset.recipe, "[model]")
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
+
+
+def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
+    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
+        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
 
 
 def _objective(recipe: Recipe) -> gm.Objective:
