@@ -71,7 +71,7 @@ def test_jobs_wait_for_what_they_need_and_failures_name_what_they_cost(tmp_path:
 
 
 def be_told_to_end(_path: Path) -> None:
-    raise gm.TrainingInterrupted("a training was told to end, and saved a checkpoint")
+    raise gm.TrainingInterrupted("a training was told to end, and saved a checkpoint", 0)
 
 
 @pytest.mark.parametrize("how", [die, be_told_to_end])
