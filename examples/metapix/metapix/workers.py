@@ -6,8 +6,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import NoReturn
+
+_GRACE_SECONDS = 60.0
+"""How long a worker without a parent may tidy up; a training saves a checkpoint first."""
 
 
 @contextlib.contextmanager
@@ -27,6 +31,8 @@ def leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -70,9 +70,14 @@ def test_jobs_wait_for_what_they_need_and_failures_name_what_they_cost(tmp_path:
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_a_worker_that_dies_is_an_error_in_words(tmp_path: Path) -> None:
+def be_told_to_end(_path: Path) -> None:
+    raise gm.TrainingInterrupted("a training was told to end, and saved a checkpoint", 0)
+
+
+@pytest.mark.parametrize("how", [die, be_told_to_end])
+def test_a_worker_that_ends_is_an_error_in_words(tmp_path: Path, how: Any) -> None:
     with pytest.raises(InputError, match="a worker process ended unexpectedly"):
-        run_jobs([job(tmp_path, "dies", die)], 1, ALONE, silent)
+        run_jobs([job(tmp_path, "ends", how)], 1, ALONE, silent)
 
 
 @dataclasses.dataclass(frozen=True)

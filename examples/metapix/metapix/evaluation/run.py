@@ -139,7 +139,7 @@ def _work(run: Callable[..., None], arguments: tuple[Any, ...]) -> str:
     try:
         with unwinding_when_told_to_end():
             run(*arguments)
-    except SystemExit:
+    except (SystemExit, gm.TrainingInterrupted):  # told to end; a training saves first
         os._exit(1)  # the pool would take it for the job's answer and begin the next
     except (InputError, OSError, gm.CheckpointError, gm.NonFiniteLossError) as error:
         return " ".join(str(error).split())

@@ -140,7 +140,7 @@ def _verdict(claims: Sequence[Mapping[str, Any]]) -> str:
     counts = {name: sum(claim["verdict"] == name for claim in claims) for name in ("holds", "does not hold", "undecided")}
     if not claims:
         return ""
-    return f"Of {len(claims)} claims, {counts['holds']} hold here, {counts['does not hold']} do not, {counts['undecided']} are undecided."
+    return f"Of {len(claims)} claims, {counts['holds']} hold here, {counts['does not hold']} do not, {counts['undecided']} undecided."
 
 
 def _scores(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo], seeds: Sequence[int]) -> str:

@@ -104,7 +104,7 @@ SUITES = {
         "demo",
         changes=("recipe.size=48", "meta_train.iterations=45"),
         ablation_steps=40,
-        seeds=3,
+        seeds=2,
         pose_frames=3,
         test=TestData(6, 40, ("single-cam01", "single-cam03"), 60),
     ),
