@@ -13,10 +13,10 @@ LOWEST_TESTS := $(addprefix tests/,$(addsuffix .py,test_checking test_checkpoint
 	training/test_outer_step models/test_dcgan models/test_pix2pix models/test_registry)) tests/game tests/algorithms
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo glyphs test lint docs dist lowest pythons soak bench clean
+.PHONY: help setup demo glyphs test lint docs dist lowest pythons soak bench bench-gpu bench-starts clean
 
 help:  ## Show what each target does.
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Create .venv and install the library, MetaPix and the packaged clips into it.
 
@@ -85,7 +85,13 @@ pythons: dist  ## Install the wheel on other Pythons (PYTHONS=...), with the new
 		(cd $(VENV)/other && OMP_NUM_THREADS=1 bin/python -m pytest -q -n 2 $(LOWEST_TESTS)) || exit 1; \
 	done
 
-bench: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).
+bench: $(STAMP)  ## Time the claims about speed on a CPU (a quarter of an hour) into runs/bench/results.json.
+	$(BIN)/python benchmarks/all.py
+
+bench-gpu: $(STAMP)  ## The same at GPU sizes, on a GPU (ten minutes).
+	$(BIN)/python benchmarks/all.py --plan gpu --json runs/bench/results-gpu.json
+
+bench-starts: $(STAMP)  ## Repeat the demo's comparison over five seeds (about half an hour).
 	$(BIN)/python benchmarks/starts.py
 
 clean:  ## Remove the environment; results in runs/ stay.

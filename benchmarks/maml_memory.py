@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from measure import Result, publish
+
 ENGINES = ("unrolled", "sweep", "higher", "fomaml")
 FRAMES, QUERIES = 5, 5
 
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--size", type=int, default=64, help="side of the pictures, in pixels")
     parser.add_argument("--limit-gb", type=float, default=8.0, help="leave out what would need more, judged by what was measured")
+    parser.add_argument("--json", type=Path, help="write the ratios at the largest T into this file as well")
     parser.add_argument("--measure", nargs=2, metavar=("ENGINE", "T"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -42,6 +45,21 @@ def main() -> None:
             named = found.get(("unrolled", steps), row)
             ratios = f"{row['seconds'] / named['seconds']:>8.2f}{row['peak_mb'] / named['peak_mb']:>8.2f}"
             print(f"{steps:>5}  {engine:<9}{row['seconds']:>9.1f}{row['peak_mb']:>9.0f}{ratios}   |g|={row['norm']:.6g}", flush=True)
+    if arguments.json is not None:
+        publish(_claims(found), arguments.json)
+
+
+def _claims(found: dict[tuple[str, int], dict[str, float]]) -> list[Result]:
+    """What the sweep costs and saves at the largest T that both engines were measured at."""
+    both = [steps for name, steps in found if name == "sweep" and ("unrolled", steps) in found]
+    if not both:
+        return []
+    last, label = max(both), f"MAML, two players, T={max(both)}"
+    sweep, unrolled = found["sweep", last], found["unrolled", last]
+    return [
+        Result(f"{label}: seconds of the sweep", sweep["seconds"] / unrolled["seconds"], "unrolled", "lower", 1.5),
+        Result(f"{label}: memory of the sweep", sweep["peak_mb"] / unrolled["peak_mb"], "unrolled", "lower"),
+    ]
 
 
 def measure_apart(engine: str, steps: int, size: int) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 The baseline is the training step of pix2pixHD and MetaPix as published: the K frames repeated to fill the batch, the discriminator
 run three times (on the fake for itself, on the real, on the fake for the generator), VGG19 of the real frames in every step, and
-gradients of everything in every backward pass. Ours is :class:`gan_meta.game.engine.Game`, with its share of what is done once a game of
-20 steps. Both give the same gradients (`tests/benchmarks/test_pix2pixhd_step.py`). VGG19 has random weights here, which are as slow as others.
+gradients of everything in every backward pass. Ours is :class:`gan_meta.game.engine.Game`, with its share of what is done once a game
+of 20 steps. Both give the same gradients (`tests/benchmarks/test_pix2pixhd_step.py`). VGG19 has random weights here, as slow as others.
 
     python benchmarks/pix2pixhd_step.py [--size 128] [--channels 16] [--shots 5 1]
 """
@@ -29,17 +29,18 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--size", type=int, default=128)
     options.add_argument("--channels", type=int, default=16, help="base_channels of the generator")
+    options.add_argument("--discriminator-channels", type=int, default=64)
     options.add_argument("--shots", type=int, nargs="+", default=[5, 1], help="K")
     arguments = options.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = [measure(arguments.size, arguments.channels, shots, arguments.rounds, arguments.device) for shots in arguments.shots]
-    publish(results, arguments.json)
+    widths = {"base_channels": arguments.channels, "discriminator_channels": arguments.discriminator_channels}
+    publish([measure(arguments.size, widths, shots, arguments.rounds, arguments.device) for shots in arguments.shots], arguments.json)
 
 
-def measure(size: int, channels: int, shots: int, rounds: int, device: str) -> Result:
+def measure(size: int, widths: dict[str, int], shots: int, rounds: int, device: str) -> Result:
     """The published step against the game's at one K."""
     torch.manual_seed(0)
-    pair = gm.models.create("pix2pixhd", base_channels=channels).to(device)
+    pair = gm.models.create("pix2pixhd", **widths).to(device)
     objective = Pix2PixHDObjective(feature_matching=FEATURE_MATCHING, perceptual="vgg19-random", perceptual_weight=PERCEPTUAL)
     frames = random_frames(shots, size, device)
     published = PublishedStep(pair.clone(), objective.extractor, frames)
@@ -56,7 +57,7 @@ def measure(size: int, channels: int, shots: int, rounds: int, device: str) -> R
     )
     found["ours"] += found["begin"] / STEPS
     peak = {name: work / found[name] / 1e9 for name, (_, work) in peaks.items()}
-    print(f"K = {shots}, batch {BATCH}, {size}x{size}, base_channels {channels}, {device}")
+    print(f"K = {shots}, batch {BATCH}, {size}x{size}, {widths}, {device}")
     for name, work in counted.items():
         speed = work / found[name] / 1e9
         share = ", ".join(f"{speed / fastest:.0%} of the {what} peak" for what, fastest in peak.items())

@@ -14,8 +14,10 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from measure import Result, publish
 from torch import Tensor, nn
 
 from gan_meta import models
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="write the result into this file as well")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     step, pose_step, convolutions = make_steps(arguments.size, arguments.batch, arguments.channels, torch.device(arguments.device))
@@ -51,6 +54,7 @@ def main() -> None:
     print(
         f"step / convolutions: {min(whole) / min(bare):.3f} by minimum, {statistics.median(whole) / statistics.median(bare):.3f} by median"
     )
+    publish([Result("Posewarp step", min(whole) / min(bare), "its convolutions alone", "lower", 1.2)], arguments.json)
 
 
 def make_steps(size: int, batch_size: int, channels: int, device: torch.device) -> tuple[Step, Step, Step]:

@@ -1,7 +1,7 @@
 """Claim: MetaPix's start beats the fair baseline on unseen people. Repeats the demo's comparison over seeds: mean and spread.
 
 Every seed draws people of its own, pretrains, then trains the two rivals from that same start with the same number of
-optimiser steps, and scores all starts on unseen people after the same personalisation. Run it with `make bench`.
+optimiser steps, and scores all starts on unseen people after the same personalisation. Run it with `make bench-starts`.
 """
 
 from __future__ import annotations

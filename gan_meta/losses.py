@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,8 +34,8 @@ class AdversarialLoss(NamedTuple):
 def sample_mean(values: Tensor) -> Tensor:
     """(N, ...) -> (N,): the mean over everything but the samples."""
     flat = values.reshape(values.shape[0], -1)
-    # Not mean(): on the way back its division is made for every value, this one once a sample.
-    return flat.sum(1) / flat.shape[1]
+    # Not mean(): on the way back its division is made for every value, this one once a sample. A sum in bfloat16 would keep 8 bits.
+    return flat.sum(1, dtype=torch.promote_types(flat.dtype, torch.float32)) / flat.shape[1]
 
 
 # -- least squares: Mao et al., "Least Squares Generative Adversarial Networks", 2017, with targets 1 (real) and 0 (fake) ------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 PLAYERS = ("generator", "discriminator")
+_VARIANTS = 64
 
 
 class GANPair(nn.Module):
@@ -45,6 +48,7 @@ class GANPair(nn.Module):
         self.discriminator = discriminator
         self.model_name = None
         self.model_arguments = {}
+        self._compile_options: dict[str, Any] | None = None
         if discriminator is not None:
             shared = {id(p) for p in generator.parameters()} & {id(p) for p in discriminator.parameters()}
             if shared:
@@ -68,6 +72,27 @@ class GANPair(nn.Module):
         """What the generator makes of the inputs."""
         return self.generator(*inputs, **named_inputs)
 
+    def compile(self, **options: Any) -> None:
+        """Compile both players in place, and those of every copy that :meth:`clone` makes.
+
+        A copy reuses what was compiled for the original, so a game of a new task, or of another number of samples, compiles nothing
+        anew, once torch has seen that the number varies. Parameter names stay the same.
+
+        Args:
+            options: those of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ``fullgraph``, ``options``.
+        """
+        # Two players on real and generated samples, learning or not, of one sample, a fixed number or any: more than torch's 8 variants,
+        # after which it would stop compiling without a word.
+        if "recompile_limit" in inspect.signature(torch.compile).parameters:
+            options = {"recompile_limit": _VARIANTS, **options}
+        self._compile_options = options
+        for player in self.players:
+            getattr(self, player).compile(**options)
+
     def clone(self) -> GANPair:
-        """A deep copy that shares nothing with this pair."""
-        return copy.deepcopy(self)
+        """A deep copy that shares nothing with this pair, compiled where :meth:`compile` was called."""
+        copied = copy.deepcopy(self)
+        # A deep copy of a compiled module is not compiled.
+        if self._compile_options is not None:
+            copied.compile(**self._compile_options)
+        return copied

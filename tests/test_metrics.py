@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from gan_meta import metrics
+from gan_meta.metrics.images import _FRAMES_AT_ONCE
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -69,7 +70,7 @@ def test_closed_form_of_a_constant_difference() -> None:
 
 
 def test_ssim_of_many_frames_equals_frame_by_frame() -> None:
-    generated, real = related(3, n=metrics._FRAMES_AT_ONCE + 5, height=8, width=9)
+    generated, real = related(3, n=_FRAMES_AT_ONCE + 5, height=8, width=9)
     one_by_one = torch.cat([metrics.ssim_uniform(a[None], b[None]) for a, b in zip(generated, real, strict=True)])
     torch.testing.assert_close(metrics.ssim_uniform(generated, real), one_by_one, rtol=1e-12, atol=1e-12)
 

@@ -9,14 +9,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from gan_meta.game.adaptation import play
 from gan_meta.game.carry import CarriedMoments
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.rates import PREFIX
 from gan_meta.game.roles import is_learned, resolve_roles
+from gan_meta.game.workbench import Workbench
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.tasks import Task
+from gan_meta.tasks import Samples, Task
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ class MetaAlgorithm(ABC):
         self.objective = objective
         self.inner = inner
         self.carried = CarriedMoments() if carry_optimizer else None
+        self._workbench = Workbench()
 
     @abstractmethod
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         """The direction of one task at theta = ``pair``, which stays untouched, bit for bit."""
+
+    def play(self, theta: GANPair, support: Samples, seed: int = 0) -> tuple[GANPair, dict[str, float]]:
+        """A game of this algorithm: phi, good until its next game, and the last iteration's losses by name."""
+        return play(theta, self.objective, support, self.inner, seed, carried=self.carried, share=self.share, workbench=self._workbench)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What the algorithm remembers from task to task, for checkpoints; empty for most."""

@@ -10,7 +10,6 @@ from typing import Any
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, learned_by_player
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
-from gan_meta.game.adaptation import play
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Task
 
@@ -35,7 +34,7 @@ class FOMAML(MetaAlgorithm):
 
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         query = require_query(task, "FOMAML")
-        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried, share=self.share)
+        phi, logs = self.play(pair, task.support, seed)
         buffers = buffer_displacement(pair, phi)
         own = learned_by_player(pair, self.inner)
         gradients, query_logs = query_gradients(self.objective, phi, query, own, seed, self.query_batch_size)

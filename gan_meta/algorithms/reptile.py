@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, displacement, learned_names
 from gan_meta.algorithms.registry import register
-from gan_meta.game.adaptation import play
 from gan_meta.game.roles import adapts, is_learned, resolve_roles
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Task
@@ -31,5 +30,5 @@ class Reptile(MetaAlgorithm):
                     f"Reptile cannot learn {name!r} with the role {role!r}: a weight that stays fixed in the game gives it no direction; "
                     'use "meta" or "frozen" there, or an algorithm with a query gradient such as "fomaml"'
                 )
-        phi, logs = play(pair, self.objective, task.support, self.inner, seed, carried=self.carried, share=self.share)
+        phi, logs = self.play(pair, task.support, seed)
         return MetaGradient(displacement(pair, phi, learned_names(pair, self.inner)), logs, buffer_displacement(pair, phi))

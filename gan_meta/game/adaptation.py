@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from gan_meta.game.carry import CarriedMoments
-from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
+from gan_meta.game.workbench import Workbench
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Samples
@@ -49,14 +49,16 @@ def play(
     on_step: OnStep | None = None,
     carried: CarriedMoments | None = None,
     share: FrameShare | None = None,
+    workbench: Workbench | None = None,
 ) -> tuple[GANPair, dict[str, float]]:
     """As :func:`adapt`; returns phi and the last iteration's losses by name.
 
     Args:
         carried: the optimiser state of the game before, which this game takes up and leaves to the next; fresh if ``None``.
         share: how the batches are shared by several ranks that play this game together.
+        workbench: where the game is played; phi is then its pair, and good until its next game. By default in memory of its own.
     """
-    game = Game(pair.clone(), objective, support, inner, seed, share)
+    game = (workbench or Workbench()).begin(pair, objective, support, inner, seed, share)
     if carried is not None:
         carried.hand_to(game)
     history: list[dict[str, Tensor]] = []

@@ -15,6 +15,7 @@ from gan_meta.naming import unknown_name
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "constant_then_linear")
 UPDATES = ("simultaneous", "alternating")
+PRECISIONS = ("float32", "bfloat16")
 FREEZE_D: dict[str, dict[str, str]] = {
     "never": {},
     "reset": {"discriminator.*": "local"},
@@ -54,8 +55,12 @@ class InnerLoop:
         discriminator_lr: the discriminator's learning rate, where it differs from ``lr``.
         augment: deterministic transforms; each drawn sample keeps its own form or gets one of them, all equally likely.
             A single horizontal flip is thus drawn with probability 1/2.
+        random_augment: a random change of each batch, drawn from torch's global CPU generator, which is seeded for every step: every
+            sample of every batch is changed anew. With it nothing is precomputed and no sample is a repeat of another.
         unique_samples: play with the distinct samples of a batch and their weights instead of repeats: the same mathematics
             with less work. Losses that couple the samples, batch statistics and random draws switch it off by themselves.
+        precision: ``"float32"``: as the weights are; ``"bfloat16"``: the networks work in bfloat16 where autocast says that they
+            may, on processors and GPUs that are fast at it. Weights, gradients and optimiser state stay as they are.
 
     Raises:
         ValueError: for an unknown name (with the nearest), a value out of range, or options that contradict each other.
@@ -74,7 +79,9 @@ class InnerLoop:
     roles: Mapping[str, str] = field(default_factory=dict)
     discriminator_lr: float | None = None
     augment: tuple[Transform, ...] = ()
+    random_augment: Transform | None = None
     unique_samples: bool = True
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -85,6 +92,7 @@ class InnerLoop:
             ("schedule", self.schedule, SCHEDULES),
             ("update", self.update, UPDATES),
             ("freeze_d", self.freeze_d, FREEZE_D),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known and not (kind == "optimizer" and callable(value)):
                 raise ValueError(unknown_name(kind, value, known))

@@ -96,7 +96,6 @@ def guarded_sqrt(square: Tensor) -> Tensor:
     """The square root, whose slope is taken as 0 at 0, where it is infinite.
 
     Adam's update of a weight with no gradient so far is ``mean / (sqrt(square) + eps)`` with ``mean = 0``, so the slope of the
-    root does not matter there, but infinity times 0 would.
+    root does not matter there, but infinity times 0 would. Below the smallest normal number, whose root no eps notices, counts as 0.
     """
-    is_zero = square == 0
-    return torch.where(is_zero, square, square.masked_fill(is_zero, 1).sqrt())
+    return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -70,8 +71,11 @@ class Table:
         self.turns = self._playable_turns()
         reference = next(pair.parameters())
         self.device, self.dtype = reference.device, reference.dtype
-        self.pool = SamplePool(support, inner.augment, self.device, objective.precompute)
-        self._may_be_unique = inner.unique_samples and not self.pool.is_random and not has_batch_statistics(pair)
+        precompute = objective.precompute if inner.random_augment is None else _nothing
+        with self._autocast():
+            self.pool = SamplePool(support, inner.augment, self.device, precompute)
+        always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
+        self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
         if share is not None and has_batch_statistics(pair):
             raise ValueError(
@@ -103,14 +107,14 @@ class Table:
         if self.share is not None:
             return self._own_share(self.share, players, drawn, learning)
         if not (self._may_be_unique and drawn.has_repeats and self._is_unique.get(players, True)):
-            return self._forward(players, drawn.items, learning)
+            return self._forward(players, self._batch(drawn.items), learning)
         items, weights = drawn.unique(self.dtype)
         if players in self._is_unique:
-            return self._forward(players, items, learning)._replace(weights=weights.to(self.device))
+            return self._forward(players, self._take(items), learning)._replace(weights=weights.to(self.device))
         # The first time: only losses per sample that drew nothing at random are the same for unique samples as for repeats.
         buffers = [buffer.clone() for buffer in self.pair.buffers()]
         before = random_state(self.device)
-        found = self._forward(players, items, learning)
+        found = self._forward(players, self._take(items), learning)
         drew_nothing = all(torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True))
         self._is_unique[players] = drew_nothing and all(loss.ndim == 1 for loss in found.players.values())
         if self._is_unique[players]:
@@ -119,13 +123,27 @@ class Table:
             for buffer, kept in zip(self.pair.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
         restore_random_state(before, self.device)
-        return self._forward(players, drawn.items, learning)
+        return self._forward(players, self._take(drawn.items), learning)
+
+    def _take(self, items: Tensor) -> Batch:
+        with self._autocast():
+            return self.pool.take(items)
+
+    def _batch(self, items: Tensor) -> Batch:
+        batch = self._take(items)
+        return batch if self.inner.random_augment is None else self.inner.random_augment(batch)
 
     def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
+        if self.inner.random_augment is None:
+            items, weights = share.of(*drawn.unique(self.dtype))
+            batch = self._take(items)
+        else:  # all ranks change the whole batch, so that each sees the same draws as one alone
+            whole, count = self._batch(drawn.items), len(drawn.items)
+            rows, weights = share.of(torch.arange(count), torch.full((count,), 1 / count, dtype=self.dtype))
+            batch = {name: tensor[rows.to(self.device)] for name, tensor in whole.items()}
         before = random_state(self.device)
-        items, weights = share.of(*drawn.unique(self.dtype))
-        found = self._forward(players, items, learning)
+        found = self._forward(players, batch, learning)
         if any(loss.ndim == 0 for loss in found.players.values()):
             raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
         if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
@@ -133,17 +151,30 @@ class Table:
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
         return found._replace(weights=weights.to(self.device), parts=parts)
 
-    def _forward(self, players: tuple[str, ...], items: Tensor, learning: Learning) -> _Unreduced:
-        batch: Batch = self.pool.take(items)
+    def _forward(self, players: tuple[str, ...], batch: Batch, learning: Learning) -> _Unreduced:
+        with self._autocast():
+            return self._ask(players, batch, learning)
+
+    def _ask(self, players: tuple[str, ...], batch: Batch, learning: Learning) -> _Unreduced:
+        count = len(next(iter(batch.values())))
         if len(players) == 2 and type(self.objective).losses is not Objective.losses:
             both = self.objective.losses(self.pair, batch)
-            return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), len(items))
+            return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), count)
         losses, parts = {}, {}
         for player in players:
             with learning(player):
                 losses[player], terms = player_loss(self.objective, self.pair, batch, player)
             parts.update(terms)
-        return _Unreduced(losses, parts, len(items))
+        return _Unreduced(losses, parts, count)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        """Around what the networks do. Copies of weights in bfloat16 are never kept, since the weights move between turns."""
+        if torch.is_autocast_enabled(self.device.type):
+            torch.clear_autocast_cache()
+        if self.inner.precision == "float32":
+            return contextlib.nullcontext()
+        autocast: AbstractContextManager[None] = torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
+        return autocast
 
     def _check_players(self) -> None:
         if not self.adapting["generator"]:
@@ -158,6 +189,11 @@ class Table:
     def _playable_turns(self) -> list[Turn]:
         turns = [Turn(tuple(player for player in turn.players if self.adapting.get(player)), turn.batch) for turn in self.inner.turns()]
         return [turn for turn in turns if turn.players]
+
+
+def _nothing(_batch: Batch) -> Batch:
+    """A batch that is changed at random has no constant tensors."""
+    return {}
 
 
 def has_batch_statistics(pair: GANPair) -> bool:

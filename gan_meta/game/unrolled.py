@@ -81,7 +81,8 @@ def record(
         raise ValueError(unknown_name("memory", memory, MEMORY))
     if inner.has_own_optimizer:
         raise ValueError('a game with an optimizer factory cannot be differentiated; use "adam" or "sgd"')
-    game = Game(pair.clone(), objective, support, inner, seed)
+    # Fused Adam rounds in another order than replay() does, and both engines shall play the same game, bit for bit.
+    game = Game(pair.clone(), objective, support, inner, seed, fused=False)
     if carried is not None:
         carried.hand_to(game)
     if memory == "auto":

@@ -77,10 +77,17 @@ def provenance(world: World) -> dict[str, Any]:
 def describe_inner(inner: InnerLoop) -> dict[str, Any]:
     """The options of a game as JSON-able values; transforms by their names."""
     values = {option.name: getattr(inner, option.name) for option in dataclasses.fields(inner)}
-    values["augment"] = [getattr(transform, "__qualname__", type(transform).__qualname__) for transform in inner.augment]
+    values["augment"] = [_transform_name(transform) for transform in inner.augment]
+    values["random_augment"] = None if inner.random_augment is None else _transform_name(inner.random_augment)
     values["roles"] = dict(inner.roles)
     values["optimizer"] = optimizer_label(inner.optimizer)
     return values
+
+
+def _transform_name(transform: object) -> str:
+    if dataclasses.is_dataclass(transform):
+        return repr(transform)  # its settings are settings of the training
+    return str(getattr(transform, "__qualname__", type(transform).__qualname__))
 
 
 def describe_objective(objective: Objective) -> dict[str, Any]:

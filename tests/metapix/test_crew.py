@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from metapix.demo.crew import Crew, Stage, _interrupts_not_inherited
+from metapix.demo.crew import Crew, Stage
 from metapix.errors import InputError
+from metapix.workers import interrupts_not_inherited
 
 Tick = Callable[[int], None]
 PATIENCE = 30.0
@@ -122,7 +123,7 @@ def test_a_worker_that_dies_is_an_input_error_in_words(tmp_path: Path, how: str)
 
 
 def _interrupted_while_starting() -> None:
-    with _interrupts_not_inherited():
+    with interrupts_not_inherited():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
 

@@ -532,3 +532,11 @@ def test_a_browser_draws_the_page_without_complaint(run: Path, tmp_path: Path) -
     pixels = np.asarray(Image.open(picture).convert("RGB")).astype(float)
     bands = pixels.reshape(10, -1, *pixels.shape[1:])
     assert (bands.std(axis=(1, 2, 3)) > 5).all(), "a tenth of the page is blank"
+
+
+@pytest.mark.parametrize("models", [["Pix2PixHD"], ["Pix2PixHD", "Posewarp"]])
+def test_a_model_that_sees_more_than_the_pose_is_explained(tmp_path: Path, models: list[str]) -> None:
+    rows = [row("metapix", 15.0, 0.3, model=model, data="drawn") for model in models]
+    (tmp_path / "results.json").write_text(json.dumps({"settings": {}, "rows": rows}))
+    html = build_report(tmp_path).read_text()
+    assert html.count("Posewarp is also given one of the K frames") == len(models) - 1

@@ -22,6 +22,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gan_meta as gm
+from gan_meta.algorithms.base import MetaAlgorithm
 from gan_meta.checkpoint import load_tensors, pair_facts
 from tests.metapix.test_people import metapix
 from tests.metapix.test_released import released
@@ -92,7 +93,7 @@ def test_both_stages_resume_to_the_same_bits_and_keep_their_logs(tmp_path: Path,
 
 
 def test_the_keys_of_a_preset_are_the_arguments_of_what_they_make() -> None:
-    for kind, made in ((Pretrain, [gm.pretrain]), (MetaTrain, [gm.MetaTrainer, gm.FewShotTasks])):
+    for kind, made in ((Pretrain, [gm.pretrain]), (MetaTrain, [gm.MetaTrainer, gm.FewShotTasks, MetaAlgorithm])):
         names = {name for thing in made for name in inspect.signature(thing).parameters}
         assert set(inspect.signature(kind).parameters) - {"algorithm"} <= names
 

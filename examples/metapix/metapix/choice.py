@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
-from metapix.conditioning import conditioning_of
+from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
 from metapix.personalize import OnStep, draw, personalize, pose_inputs
 from metapix.poses.pose_input import person_discs, to_bytes, to_unit
@@ -43,6 +43,7 @@ def choose(
     seed: int = 0,
     every: int = 5,
     person_weight: float = 0.0,
+    conditioning: Conditioning | None = None,
 ) -> Choice:
     """Find what helps this person; never looks beyond the K frames.
 
@@ -56,13 +57,14 @@ def choose(
             steps of a long game are a game of t steps.
         every: the numbers tried are 0, ``every``, ``2 * every``, ...
         person_weight: as for :func:`metapix.personalize.personalize`.
+        conditioning: how the frames left out are drawn; default: the start's own.
 
     Raises:
         ValueError: for another schedule.
     """
     if inner.schedule != "constant":
         raise ValueError(f'choose needs schedule="constant", got {inner.schedule!r}: a cut-short decaying game is another game')
-    conditioning = conditioning_of(start)
+    conditioning = conditioning or conditioning_of(start)
     has_reference = conditioning.reference != "none"
     tried = list(range(0, inner.steps + 1, every))
     if len(shots) <= conditioning.fewest:
@@ -72,7 +74,7 @@ def choose(
     for fold in range(min(_FOLDS, len(shots))):
         held = list(range(fold, len(shots), _FOLDS))
         others = shots.select([number for number in range(len(shots)) if number not in held])
-        watch = _HeldOut(start, shots.select(held), others, tried, strengths)
+        watch = _HeldOut(start, shots.select(held), others, tried, strengths, conditioning)
         personalize(start, others, objective, inner, seed, watch.note, person_weight)
         table.append(watch.gains())
     gains = torch.cat(table)  # (frames, numbers of steps, strengths)
@@ -92,9 +94,10 @@ def personalize_by_choice(
     seed: int = 0,
     on_step: OnStep | None = None,
     person_weight: float = 0.0,
+    conditioning: Conditioning | None = None,
 ) -> tuple[gm.GANPair, Choice]:
     """The start adapted to the person for as long, and trusted as far, as :func:`choose` recommends; arguments and errors as there."""
-    found = choose(start, shots, objective, inner, seed, person_weight=person_weight)
+    found = choose(start, shots, objective, inner, seed, person_weight=person_weight, conditioning=conditioning)
     steps = dataclasses.replace(inner, steps=found.steps)
     return trusted(personalize(start, shots, objective, steps, seed, on_step, person_weight), found.strength), found
 
@@ -102,9 +105,17 @@ def personalize_by_choice(
 class _HeldOut:
     """Scores of frames left out while a start adapts to the others."""
 
-    def __init__(self, start: gm.GANPair, frames: Clip, others: Clip, tried: list[int], strengths: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        start: gm.GANPair,
+        frames: Clip,
+        others: Clip,
+        tried: list[int],
+        strengths: tuple[float, ...],
+        conditioning: Conditioning,
+    ) -> None:
         self.frames, self.tried, self.strengths = frames, tried, strengths
-        self.poses = pose_inputs(start, others, frames)
+        self.poses = pose_inputs(start, others, frames, conditioning)
         base = self.poses.base()
         self.floor = draw(start, self.poses) if base is None else base
         self.scores = {0: self._scores(start)}

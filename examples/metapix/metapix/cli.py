@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 
 from metapix.commands.people import COMMANDS
 from metapix.commands.prepare import download, prepare
+from metapix.commands.reproduce import reproduce
 from metapix.commands.start import train_start
 from metapix.commands.training import meta_train, pretrain, status
 from metapix.errors import Ended, InputError
@@ -38,14 +39,17 @@ def _common(verbose: Annotated[bool, typer.Option("--verbose", help="Say more wh
 @app.command()
 def demo(
     out: RunFolder = Path("runs/demo"),
+    model: Annotated[
+        str, typer.Option("--model", help="'pix2pixhd', 'posewarp' or 'both': what is trained on drawn people; both take longer.")
+    ] = "pix2pixhd",
     seed: Seed = 0,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Processes at work at once, one thread each.")] = 2,
 ) -> None:
     """The whole story in a few minutes: train on drawn people, score on unseen ones, bring a real person to life."""
-    from metapix.demo import DemoSettings, run_demo
+    from metapix.demo import run_demo, settings_for
     from metapix.demo.table import print_results
 
-    print_results(run_demo(DemoSettings(seed=seed), out, workers), out)
+    print_results(run_demo(settings_for(model, seed), out, workers), out)
 
 
 app.command()(prepare)
@@ -63,7 +67,7 @@ def report(run: Annotated[Path, typer.Argument(help="A folder with a results.jso
     typer.echo(f"report: {build_report(run)}")
 
 
-for command in (*COMMANDS, train_start):
+for command in (*COMMANDS, train_start, reproduce):
     app.command()(command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import gan_meta as gm
+from metapix.conditioning import Conditioning
 from metapix.data.clip import Clip
 from metapix.evaluate import score_clip
 from metapix.personalize import draw, pose_inputs
@@ -39,11 +40,14 @@ class HeldOut:
         shots: the K frames.
         frames: others of the same clip, at the same size.
         report: called with each score.
+        conditioning: how frames are drawn; default: the start's own.
     """
 
-    def __init__(self, start: gm.GANPair, shots: Clip, frames: Clip, report: Report | None = None) -> None:
+    def __init__(
+        self, start: gm.GANPair, shots: Clip, frames: Clip, report: Report | None = None, conditioning: Conditioning | None = None
+    ) -> None:
         self._frames, self._report = frames, report
-        self._poses = pose_inputs(start, shots, frames)
+        self._poses = pose_inputs(start, shots, frames, conditioning)
         self.scores: dict[int, float] = {}
         self.best_steps, self.best_pair = 0, start
         self.look(0, start, 0)

@@ -11,16 +11,16 @@ import torch
 
 import gan_meta as gm
 from metapix.choice import personalize_by_choice
-from metapix.conditioning import conditioning_of
+from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row, score_clip
+from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.evaluation.held_out import score_held_out
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
-from metapix.personalize import draw, pose_inputs
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts
-from metapix.recipe import Recipe, facts_of, recipe_of
+from metapix.recipe import Recipe, facts_of, recipe_of, start_model
 from metapix.reference import REFERENCE_CHANNELS, reference_of
 from metapix.tasks import evenly_spaced, split
 
@@ -29,15 +29,20 @@ Tick = Callable[[int, int | None], None]
 _INITS = ("random", "pretrain", "pretrain-equal-steps", "metapix")
 
 
-def start_with_recipe(path: Path, reference: str | None, device: str = "cpu") -> tuple[gm.GANPair, Recipe]:
+def start_with_recipe(path: Path, reference: str | None, device: str = "cpu", model: str | None = None) -> tuple[gm.GANPair, Recipe]:
     """A start and how it wants to be personalised.
+
+    Args:
+        reference, model: insist on these; ``None``: whatever the start has.
 
     Raises:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
-        InputError: when it has no recipe, another skeleton, another reference than the one insisted on, or the device is not there.
+        InputError: when it has no recipe, another skeleton, another reference or model than the one insisted on, or there is no such
+            device.
     """
     if reference is not None and reference not in REFERENCE_CHANNELS:
         raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
+    start_model(path, model)
     recipe, start = recipe_of(path), gm.load_pair(path)
     check_pose_facts(path, facts_of(path).get("pose"))
     if reference is not None and reference != reference_of(start):
@@ -80,6 +85,7 @@ def personalize_to(
     choosing: bool = False,
     keep_best: bool = False,
     held_out: Clip | None = None,
+    source: str = "nearest",
     seed: int = 0,
     tick: Tick | None = None,
     report: Report | None = None,
@@ -91,10 +97,11 @@ def personalize_to(
         choosing: take the number of steps, up to ``steps``, that leaving one frame out recommends; the rate is constant then.
         keep_best: keep the step whose held-out score is best, rather than the last one.
         held_out: frames of the person that are not learnt from, to be scored on the way.
+        source: which of the K frames a Posewarp pair draws a pose from: the ``"nearest"``, or always the ``"first"``.
         report: told each score on the held-out frames.
 
     Raises:
-        InputError: when the file cannot be written, or the best step is to be kept and no frame is held out.
+        InputError: when the file cannot be written, the source is unknown, or the best step is to be kept and no frame is held out.
     """
     if not out.parent.is_dir():
         raise InputError(f"cannot write {out}: there is no folder {out.parent}")
@@ -102,8 +109,9 @@ def personalize_to(
         raise InputError("--choose and --keep-best are two ways to find the number of steps; use one of them")
     if keep_best and held_out is None:
         raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
+    conditioning = _conditioning(start, source)
     small, objective = shots.resized(recipe.size), recipe.objective()
-    score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report)
+    score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report, conditioning)
 
     def note(step: int, pair: gm.GANPair, *_: object) -> None:
         if score is not None:
@@ -111,10 +119,10 @@ def personalize_to(
         if tick is not None:
             tick(step, steps)
 
-    facts: dict[str, Any] = {"size": recipe.size, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start)}
+    facts: dict[str, Any] = {"size": recipe.size, "seed": seed, "recipe": recipe.as_dict(), "pose": pose_facts(start), "source": source}
     if choosing:
         inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
-        adapted, chosen = personalize_by_choice(start, small, objective, inner, seed, note, recipe.person_weight)
+        adapted, chosen = personalize_by_choice(start, small, objective, inner, seed, note, recipe.person_weight, conditioning)
         taken, facts["strength"] = chosen.steps, chosen.strength
         facts["held_out_gains_db"] = {str(number): gain for number, gain in chosen.gains.items()}
     else:
@@ -138,20 +146,22 @@ def evaluation(
     init_file: Path,
     *,
     choosing: bool = False,
+    source: str = "nearest",
     seed: int = 0,
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """The contents of ``results.json``: the nearest frame, the puppet, the start as it is, and the start personalised.
 
     Args:
-        choosing: as for :func:`personalize_to`; each clip's scores then say what was chosen.
+        choosing, source: as for :func:`personalize_to`; with ``choosing`` each clip's scores then say what was chosen.
 
     Raises:
-        InputError: when a clip is too short.
+        InputError: when a clip is too short, or the source is unknown.
     """
     kept = str(facts_of(init_file).get("start", "metapix"))
-    init, conditioning = kept if kept in _INITS else "metapix", conditioning_of(start)
+    init, conditioning = kept if kept in _INITS else "metapix", _conditioning(start, source)
     reference = conditioning.reference
+    objective = recipe.objective()
     data = "real" if any(clip.kind == "real" for clip in clips) else "drawn"
     rows: list[Row] = [
         make_row("none", "nearest-frame", shots, 0, evaluate_nearest(clips, shots), data, reference),
@@ -161,20 +171,39 @@ def evaluation(
         videos = []
         for clip in clips:
             if number and choosing:
-                videos.append(_score_by_choice(start, recipe, clip, shots, number, seed))
+                videos.append(_score_by_choice(start, recipe, clip, shots, number, seed, conditioning))
             else:
                 inner, weight = recipe.inner(number), recipe.person_weight
-                videos += evaluate_start(start, [clip], recipe.objective(), inner, shots, seed=seed, person_weight=weight)
+                videos += evaluate_start(start, [clip], objective, inner, shots, seed=seed, person_weight=weight, conditioning=conditioning)
             if tick is not None:
                 tick(len(videos), len(clips))
         rows.append(make_row(conditioning.title, init, shots, number, videos, data, reference))
-    settings = {"init": init_file.name, "K": shots, "T": steps, "seed": seed, "choosing": choosing, "recipe": recipe.as_dict()}
+    settings = {
+        "init": init_file.name,
+        "K": shots,
+        "T": steps,
+        "seed": seed,
+        "choosing": choosing,
+        "source": source,
+        "recipe": recipe.as_dict(),
+    }
     return {"settings": settings, "rows": rows, "people": [{"name": clip.name, "kind": clip.kind, "role": "scored"} for clip in clips]}
 
 
-def _score_by_choice(start: gm.GANPair, recipe: Recipe, clip: Clip, shots: int, steps: int, seed: int) -> dict[str, Any]:
+def _conditioning(start: gm.GANPair, source: str) -> Conditioning:
+    try:
+        return conditioning_of(start, source)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _score_by_choice(
+    start: gm.GANPair, recipe: Recipe, clip: Clip, shots: int, steps: int, seed: int, conditioning: Conditioning
+) -> dict[str, Any]:
     first, rest = split(clip)
     chosen = evenly_spaced(first, shots)
     inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
-    adapted, found = personalize_by_choice(start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight)
-    return {**score_clip(draw(adapted, pose_inputs(start, chosen, rest)), rest), "steps": found.steps, "strength": found.strength}
+    adapted, found = personalize_by_choice(
+        start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight, conditioning=conditioning
+    )
+    return score_held_out(adapted, chosen, rest, {"steps": found.steps, "strength": found.strength}, conditioning)

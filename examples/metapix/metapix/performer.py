@@ -36,17 +36,23 @@ class Performer:
         pair: the personalised pair; ``None`` for the puppet alone.
         network_size: the size that the pair was trained at; default the frames' own.
         choice: what the personalisation says of itself: ``"steps"`` taken, and the ``"strength"`` of a pair with a reference.
+        source: which of the K frames a Posewarp pair draws a pose from, as for :func:`metapix.conditioning.conditioning_of`.
     """
 
     def __init__(
-        self, shots: Clip, pair: gm.GANPair | None = None, network_size: int | None = None, choice: Mapping[str, float] | None = None
+        self,
+        shots: Clip,
+        pair: gm.GANPair | None = None,
+        network_size: int | None = None,
+        choice: Mapping[str, float] | None = None,
+        source: str = "nearest",
     ) -> None:
         self.shots = shots
         self.choice = dict(choice or {})
         self.pair = pair
         self.network_size = shots.size if network_size is None else network_size
         # Without a pair nothing is learned, and the puppet is all there is.
-        conditioning = OnReference("puppet") if pair is None else conditioning_of(pair)
+        conditioning = OnReference("puppet") if pair is None else conditioning_of(pair, source)
         self._large: Memory = conditioning.memory(shots)
         same = self.network_size == shots.size
         self._small = self._large if same else conditioning.memory(shots.resized(self.network_size))
@@ -95,7 +101,7 @@ def load_performer(path: Path) -> Performer:
     if "frames" not in extra:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
     check_pose_facts(path, facts.get("pose"))
-    noted = {name: facts.get(name) for name in ("clip", "fps", "kind", "size", "steps", "strength")}
+    noted = {name: facts.get(name) for name in ("clip", "fps", "kind", "size", "steps", "strength", "source")}
     kept = build(_Kept, {name: value for name, value in noted.items() if value is not None}, f"the model {path}")
     try:
         shots = Clip(kept.clip, extra["frames"], extra["joints"], kept.fps, extra.get("masks"), extra.get("boxes"), kept.kind)
@@ -103,7 +109,7 @@ def load_performer(path: Path) -> Performer:
     except (LookupError, ValueError) as error:
         raise InputError(f"{path} is damaged: the frames of its person cannot be used ({error})") from error
     choice = {name: value for name, value in (("steps", kept.steps), ("strength", kept.strength)) if value is not None}
-    return Performer(shots, pair, kept.size, choice)
+    return Performer(shots, pair, kept.size, choice, kept.source)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class _Kept:
     size: int
     steps: int | None = None
     strength: float | None = None
+    source: str = "nearest"
 
     def __post_init__(self) -> None:
         if not (0 < self.fps <= 1000 and 8 <= self.size <= LARGEST):

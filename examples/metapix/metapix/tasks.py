@@ -8,20 +8,23 @@ import torch
 from torch import Tensor
 
 from gan_meta import Batch
+from gan_meta.models.posewarp import nearest_sources
 from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.poses.pose_input import person_discs, to_unit
 from metapix.poses.pose_labels import draw_poses
+from metapix.poses.posewarp_joints import posewarp_joints
 
 TRAIN_SHARE = 0.85
 """The first part of each test video is for personalisation, the rest for scores (the paper's section 4.1)."""
 
 
 class ClipSamples:
-    """The frames of clips as samples ``{"pose": (18, S, S), "image": (3, S, S) in [-1, 1]}``, made when asked for.
+    """The frames of clips as samples: a pose and ``"image"`` (3, S, S) in [-1, 1], made when asked for.
 
     Args:
-        pose: ``"heatmaps"`` or ``"labels"``.
+        pose: the form of the pose: ``"heatmaps"`` or ``"labels"`` for ``"pose"`` (18, S, S), ``"joints"`` for Posewarp's
+            ``"joints"`` (14, 2).
 
     Raises:
         ValueError: when there is no clip, or clips differ in size.
@@ -42,7 +45,10 @@ class ClipSamples:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at these indices."""
         index = torch.as_tensor(list(indices), dtype=torch.long)
-        return {"pose": draw_poses(self.joints[index], self.size, self.pose), "image": to_unit(self.frames[index])}
+        joints, image = self.joints[index], to_unit(self.frames[index])
+        if self.pose == "joints":
+            return {"joints": posewarp_joints(joints), "image": image}
+        return {"pose": draw_poses(joints, self.size, self.pose), "image": image}
 
 
 def with_pose(clip: Clip, reference: Tensor | None, person_weight: float = 0.0, pose_input: str = "heatmaps") -> Batch:
@@ -96,10 +102,5 @@ def nearest_frames(shots: Clip, joints: Tensor) -> Tensor:
     Returns:
         (N,) long.
     """
-    seen = (joints[:, None, :, 2] > 0) & (shots.joints[None, :, :, 2] > 0)
-    weight = seen.to(torch.float32).unsqueeze(-1)
-    count = weight.sum(dim=2, keepdim=True).clamp(min=1)
-    difference = (joints[:, None, :, :2] - shots.joints[None, :, :, :2]) * weight
-    centred = (difference - difference.sum(dim=2, keepdim=True) / count) * weight
-    mean = centred.square().sum(dim=(2, 3)) / count.squeeze(-1).squeeze(-1)
-    return mean.masked_fill(weight.sum(dim=(2, 3)) < 2, float("inf")).argmin(dim=1)
+    known, asked = (places[..., :2].masked_fill(places[..., 2:] <= 0, float("nan")) for places in (shots.joints, joints))
+    return nearest_sources(known, asked)

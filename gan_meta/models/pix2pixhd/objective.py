@@ -43,6 +43,7 @@ class Pix2PixHDObjective(Objective):
             weight (all 1 where absent). It follows the images to their device and type, and is no part of the pair.
         perceptual_weight: weight of the perceptual term.
         pixel: weight of the mean absolute difference of pixels; 0 leaves it out.
+        adversarial_weight: weight of ``G_GAN``; 0 leaves it out, while the discriminator goes on learning for the features' sake.
 
     Raises:
         ValueError: for an unknown name or a negative weight.
@@ -56,14 +57,21 @@ class Pix2PixHDObjective(Objective):
         perceptual: str | nn.Module | None = None,
         perceptual_weight: float = 10.0,
         pixel: float = 0.0,
+        adversarial_weight: float = 1.0,
     ) -> None:
         if adversarial not in ADVERSARIAL:
             raise ValueError(unknown_name("adversarial loss", adversarial, ADVERSARIAL))
-        weights = {"feature_matching": feature_matching, "perceptual_weight": perceptual_weight, "pixel": pixel}
+        weights = {
+            "feature_matching": feature_matching,
+            "perceptual_weight": perceptual_weight,
+            "pixel": pixel,
+            "adversarial_weight": adversarial_weight,
+        }
         for name, weight in weights.items():
             if weight < 0:
                 raise ValueError(f"{name} is the weight of a loss and must be 0 or more, got {weight}")
         self.adversarial = ADVERSARIAL[adversarial]
+        self.adversarial_weight = adversarial_weight
         self.feature_matching = feature_matching
         self.perceptual_weight = perceptual_weight
         self.pixel = pixel
@@ -130,7 +138,8 @@ class Pix2PixHDObjective(Objective):
     def _generator_terms(self, rollout: Rollout, batch: Batch) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         if rollout.fake_stages is not None:
-            terms["G_GAN"] = self.adversarial.generator(_scores(rollout.fake_stages))
+            if self.adversarial_weight:
+                terms["G_GAN"] = self.adversarial_weight * self.adversarial.generator(_scores(rollout.fake_stages))
             if self.feature_matching and rollout.real_stages is not None:
                 terms["G_FM"] = self.feature_matching * feature_matching(rollout.fake_stages, rollout.real_stages)
         if self._is_perceptual:

@@ -28,7 +28,11 @@ _COINCIDING = 1e-6
 
 
 def pose_inputs(
-    source_joints: Tensor, target_joints: Tensor, size: ImageSize = 256, limbs: Sequence[Sequence[int]] = POSEWARP_LIMBS
+    source_joints: Tensor,
+    target_joints: Tensor,
+    size: ImageSize = 256,
+    limbs: Sequence[Sequence[int]] = POSEWARP_LIMBS,
+    limb_width: float = 1.0,
 ) -> dict[str, Tensor]:
     """The generator's pose arguments: what it is told of the pose that the source has and of the one it should take.
 
@@ -39,6 +43,7 @@ def pose_inputs(
         source_joints, target_joints: (N, J, 2), x and y in pixels of the image; they may lie outside it.
         size: of the images, a multiple of 32: a number or (height, width).
         limbs: each limb's joints: two, or four (first pair to second pair, a torso).
+        limb_width: of the limb masks, relative to the published one, which suits people in 256 x 256 pixels.
 
     Returns:
         ``"source_pose"`` and ``"target_pose"`` (N, J, H/2, W/2) in [0, 1], ``"log_masks"`` (N, L + 1, H, W), background first, and
@@ -52,7 +57,7 @@ def pose_inputs(
     return {
         "source_pose": pose_maps(source_joints, extent),
         "target_pose": pose_maps(target_joints, extent),
-        "log_masks": torch.log(limb_masks(source_joints, extent, limbs) + 1e-10),
+        "log_masks": torch.log(limb_masks(source_joints, extent, limbs, limb_width) + 1e-10),
         "transforms": limb_transforms(source_joints, target_joints, limbs),
     }
 
@@ -77,16 +82,22 @@ def pose_maps(joints: Tensor, size: ImageSize) -> Tensor:
     return torch.where(inside[..., None, None], maps, maps.new_zeros(()))
 
 
-def limb_masks(joints: Tensor, size: ImageSize, limbs: Sequence[Sequence[int]] = POSEWARP_LIMBS) -> Tensor:
+def limb_masks(joints: Tensor, size: ImageSize, limbs: Sequence[Sequence[int]] = POSEWARP_LIMBS, limb_width: float = 1.0) -> Tensor:
     """A soft mask a limb, each an oriented Gaussian along it, and before them the background's: 1 - their maximum.
 
     Args:
         joints: (N, J, 2) in pixels.
         size: of the image.
+        limb_width: as for :func:`pose_inputs`.
 
     Returns:
         (N, L + 1, H, W) in [0, 1].
+
+    Raises:
+        ValueError: for a width that is not positive.
     """
+    if not 0 < limb_width < float("inf"):
+        raise ValueError(f"limb_width must be a positive number, got {limb_width}")
     places = _where_finite(joints)
     start, end = (places[:, index].mean(2) for index in _limb_ends(limbs, joints.device))
     step = start - end
@@ -97,8 +108,9 @@ def limb_masks(joints: Tensor, size: ImageSize, limbs: Sequence[Sequence[int]] =
     offset = pixel_grid(*image_size(size), like=places) - ((start + end) / 2)[:, :, None, None]
     x, y = offset.unbind(-1)
     axis_x, axis_y = axis[..., None, None, :].unbind(-1)
-    along = (squared_length * VARIANCE_PER_SQUARED_LENGTH).clamp_min(LEAST_VARIANCE_ALONG)[..., None, None]
+    along = (squared_length * VARIANCE_PER_SQUARED_LENGTH).clamp_min(LEAST_VARIANCE_ALONG * limb_width**2)[..., None, None]
     across = places.new_tensor([TORSO_VARIANCE_ACROSS if len(limb) == 4 else VARIANCE_ACROSS for limb in limbs])[:, None, None]
+    across = across * limb_width**2
     exponent = (axis_x * x + axis_y * y).square() / (2 * along) + (axis_x * y - axis_y * x).square() / (2 * across)
     values = torch.where(_present(joints, limbs)[..., None, None], torch.exp(-exponent), exponent.new_zeros(()))
     masks = values / (values.amax((2, 3), keepdim=True) + 1e-6)

@@ -43,7 +43,7 @@ class PosewarpObjective(Objective):
         perceptual_weight: weight of the perceptual term.
         pixel: weight of the mean absolute difference of pixels; 0 leaves it out.
         adversarial_weight: weight of the generator's adversarial term.
-        limbs: each limb's joints, as for ``pose_inputs``.
+        limbs, limb_width: as for ``pose_inputs``.
 
     Raises:
         ValueError: for an unknown name, a negative weight, or missing or foreign statistics.
@@ -58,6 +58,7 @@ class PosewarpObjective(Objective):
         pixel: float = 0.0,
         adversarial_weight: float = 0.1,
         limbs: Sequence[Sequence[int]] = POSEWARP_LIMBS,
+        limb_width: float = 1.0,
     ) -> None:
         weights = {"perceptual_weight": perceptual_weight, "pixel": pixel, "adversarial_weight": adversarial_weight}
         for name, weight in weights.items():
@@ -67,6 +68,7 @@ class PosewarpObjective(Objective):
         self.pixel = pixel
         self.adversarial_weight = adversarial_weight
         self.limbs = limbs
+        self.limb_width = limb_width
         self.extractor = _extractor(perceptual, statistics)
 
     def generator_loss(self, pair: GANPair, batch: Batch) -> Mapping[str, Tensor]:
@@ -119,7 +121,7 @@ class PosewarpObjective(Objective):
         if _has_pose_inputs(batch):
             return {key: batch[key] for key in POSE_INPUTS}
         joints = _entry(batch, "source_joints"), _entry(batch, "target_joints")
-        return pose_inputs(*joints, size=tuple(_entry(batch, "source").shape[2:]), limbs=self.limbs)
+        return pose_inputs(*joints, tuple(_entry(batch, "source").shape[2:]), self.limbs, self.limb_width)
 
     # -- the terms --------------------------------------------------------------------------------------------------
 

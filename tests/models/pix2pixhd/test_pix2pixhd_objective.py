@@ -212,3 +212,12 @@ def test_a_missing_key_is_named(pair: GANPair, batch: Batch) -> None:
         partial = {name: value for name, value in batch.items() if name != key}
         with pytest.raises(ValueError, match=f"the batch has no '{key}'"):
             everything().losses(pair, partial)
+
+
+def test_the_adversarial_weight_scales_the_term_and_0_leaves_it_out(pair: GANPair, batch: Batch) -> None:
+    usual, third, none = (everything(adversarial_weight=weight).losses(pair, batch).parts for weight in (1.0, 1 / 3, 0.0))
+    torch.testing.assert_close(third["G_GAN"], usual["G_GAN"] / 3)
+    assert set(usual) - set(none) == {"G_GAN"}
+    assert all(torch.equal(none[name], usual[name]) for name in none)
+    with pytest.raises(ValueError, match="adversarial_weight is the weight of a loss and must be 0 or more"):
+        everything(adversarial_weight=-1.0)

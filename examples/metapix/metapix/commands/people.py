@@ -38,6 +38,10 @@ SideBySide = Annotated[bool, typer.Option("--side-by-side", help="Show the perso
 ReferenceKind = Annotated[
     str | None, typer.Option("--reference", help="'none', 'plate' or 'puppet': insist that the start has this reference.")
 ]
+Model = Annotated[str | None, typer.Option("--model", help="'pix2pixhd' or 'posewarp': insist that the start or model is of this kind.")]
+Source = Annotated[
+    str, typer.Option("--source", help="Of a Posewarp start: draw a pose from the 'nearest' of the K frames, or always from the 'first'.")
+]
 Device = Annotated[str, typer.Option(help="Where the network works: 'cpu', 'cuda', 'cuda:1', ...")]
 Cache = Annotated[Path, typer.Option(help="Where clip folders of videos are kept for the next time.")]
 
@@ -81,6 +85,8 @@ def personalize(
     steps: Steps = 20,
     choose: Choose = None,
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the step with the best score on held-out frames.")] = False,
+    model: Model = None,
+    source: Source = "nearest",
     reference: ReferenceKind = None,
     size: Size = 256,
     seed: Seed = 0,
@@ -93,7 +99,7 @@ def personalize(
     from metapix.reference import reference_of
     from metapix.tasks import evenly_spaced
 
-    start, recipe = start_with_recipe(_start_file(init), reference, device)
+    start, recipe = start_with_recipe(_start_file(init), reference, device, model)
     choosing = reference_of(start) != "none" and not keep_best if choose is None else choose
     with progress_bars() as tick:
         read: list[list[int]] = [[], []]
@@ -106,7 +112,7 @@ def personalize(
         learnt, others = len(read[0]), len(read[1])
         shots = evenly_spaced(person.select(range(learnt)), frames)
         done = personalize_to(
-            start, recipe, shots, steps, out, choosing=choosing, keep_best=keep_best, seed=seed, tick=tick("adapting"),
+            start, recipe, shots, steps, out, choosing=choosing, keep_best=keep_best, source=source, seed=seed, tick=tick("adapting"),
             held_out=person.select(range(learnt, learnt + others)) if others else None,
             report=lambda step, score: typer.echo(f"after {step} steps: {score:.2f} dB on frames not learnt from"),
         )  # fmt: skip
@@ -117,6 +123,7 @@ def retarget(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model made by `metapix personalize`.")],
     driver: Driver,
     out: VideoFile,
+    kind: Model = None,
     side_by_side: SideBySide = False,
     limbs: Limbs = False,
     crop: Crop = "follow",
@@ -129,8 +136,10 @@ def retarget(
     from metapix.people import on_device
     from metapix.performer import load_performer
     from metapix.production import check_outputs, write_retargeted
+    from metapix.recipe import start_model
 
     check_outputs(out, gif, crop)
+    start_model(model, kind)
     performer = load_performer(model)
     if performer.pair is not None:
         on_device(performer.pair, device)
@@ -149,6 +158,8 @@ def evaluate(
     frames: Frames = 5,
     steps: Steps = 20,
     choose: Choose = None,
+    model: Model = None,
+    source: Source = "nearest",
     reference: ReferenceKind = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -161,12 +172,14 @@ def evaluate(
     from metapix.report import build_report
 
     file = _start_file(init)
-    start, recipe = start_with_recipe(file, reference, device)
+    start, recipe = start_with_recipe(file, reference, device, model)
     choosing = reference_of(start) != "none" if choose is None else choose
     make_folder(out)
     with progress_bars() as tick:
         people = [_open(clip, recipe.size, cache, tick) for clip in clips]
-        results: dict[str, Any] = evaluation(start, recipe, people, frames, steps, file, choosing=choosing, seed=seed, tick=tick("scoring"))
+        results: dict[str, Any] = evaluation(
+            start, recipe, people, frames, steps, file, choosing=choosing, source=source, seed=seed, tick=tick("scoring")
+        )
     write_text(out / "results.json", json.dumps(results, indent=1))
     for row in results["rows"]:
         scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)

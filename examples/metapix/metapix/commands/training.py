@@ -24,7 +24,12 @@ Data = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder; an interrupted run there goes on.")]
-PresetName = Annotated[str, typer.Option("--preset", help="'demo', 'paper', or a .toml file of your own.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="'demo', 'paper', 'posewarp-demo', 'posewarp-paper', or a .toml file of your own.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="'pix2pixhd' or 'posewarp'; 'posewarp' has 'demo' and 'paper' presets of its own.")
+]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting, e.g. recipe.size=128.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
 Device = Annotated[
@@ -54,6 +59,7 @@ def pretrain(
     out: Run,
     data: Data = None,
     preset: PresetName = "demo",
+    model: Model = None,
     changes: Changes = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between sample pictures.")] = 100,
     seed: Seed = 0,
@@ -72,7 +78,7 @@ def pretrain(
         return stages.pretrain(settings, subjects, out, seed=seed, world=world, options=options, tick=tick)
 
     options = _options(sample_every, logs, keep, profile, resume)
-    _train("pretraining", train, lambda: load_preset(preset, changes or []), data or [], out, seed, device, cache, options)
+    _train("pretraining", train, lambda: load_preset(preset, changes or [], model), data or [], out, seed, device, cache, options)
 
 
 def meta_train(
@@ -80,6 +86,7 @@ def meta_train(
     out: Run,
     data: Data = None,
     preset: PresetName = "demo",
+    model: Model = None,
     changes: Changes = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Iterations between sample pictures.")] = 25,
     parallel: Annotated[
@@ -94,7 +101,8 @@ def meta_train(
     profile: Profile = 0,
     resume: Resume = None,
 ) -> None:
-    """Learn a start from which a few steps on a few frames of somebody new go far."""
+    """Learn a start from which a few steps on a few frames of somebody new go far; the start's file says its model."""
+    from metapix.recipe import start_model
     from metapix.training import stages
     from metapix.training.preset import load_preset
 
@@ -105,7 +113,7 @@ def meta_train(
 
     def settings() -> Preset:
         changed = any(change.strip().startswith("recipe.") for change in changes or [])
-        return stages.with_recipe_of(load_preset(preset, changes or []), init, changed)
+        return stages.with_recipe_of(load_preset(preset, changes or [], start_model(init, model)), init, changed)
 
     options = _options(sample_every, logs, keep, profile, resume)
     _train("meta-training", train, settings, data or [], out, seed, device, cache, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -47,7 +49,7 @@ class OnReference:
         """Refused as :meth:`examples`."""
         raise InputError(_TRAINED_BY)
 
-    def tasks(self, people: list[gm.BatchSource], shots: int, queries: int, names: list[str]) -> gm.TaskSource:
+    def tasks(self, people: Sequence[gm.BatchSource], shots: int, queries: int, names: Sequence[str]) -> gm.TaskSource:
         """Refused: see :class:`metapix.reference_tasks.ReferenceTasks`."""
         raise InputError(_TRAINED_BY)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 import gan_meta as gm
@@ -43,7 +45,7 @@ class PoseOnly:
         """The frames themselves."""
         return frames
 
-    def tasks(self, people: list[gm.BatchSource], shots: int, queries: int, names: list[str]) -> gm.TaskSource:
+    def tasks(self, people: Sequence[gm.BatchSource], shots: int, queries: int, names: Sequence[str]) -> gm.TaskSource:
         """K frames of somebody, and further ones as the query."""
         return gm.FewShotTasks(people, shots, queries, names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -65,7 +66,7 @@ class Conditioning(Protocol):
     def support(self, frames: gm.Batch) -> gm.Batch:
         """K frames as the support of a task."""
 
-    def tasks(self, people: list[gm.BatchSource], shots: int, queries: int, names: list[str]) -> gm.TaskSource:
+    def tasks(self, people: Sequence[gm.BatchSource], shots: int, queries: int, names: Sequence[str]) -> gm.TaskSource:
         """Few-shot tasks from people's frames.
 
         Raises:

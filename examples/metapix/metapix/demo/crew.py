@@ -6,24 +6,23 @@ threads that wait for each other cost more than they bring, above all on a machi
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from metapix.errors import InputError
+from metapix.workers import interrupts_not_inherited, leave_with_parent, unwinding_when_told_to_end
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0
@@ -87,7 +86,7 @@ class Crew:
             bars = [progress.add_task(stage.name, total=stage.ticks) for stage in stages]
             for counter, _ in zip(self._counters, stages, strict=False):
                 counter.value = 0
-            with _interrupts_not_inherited():
+            with interrupts_not_inherited():
                 futures = [self._pool.submit(_work, stage.run, stage.arguments, number) for number, stage in enumerate(stages)]
             self._watch(futures, lambda number: progress.update(bars[number], completed=self._counters[number].value))
             for bar, stage in zip(bars, stages, strict=True):
@@ -113,32 +112,13 @@ class Crew:
                     raise InputError(_DIED) from error
 
 
-@contextlib.contextmanager
-def _interrupts_not_inherited() -> Iterator[None]:
-    """Workers started in this block do not hear Ctrl-C: the main process does, if only after the block, and ends them in order."""
-    # Blocked rather than ignored: one that comes during the block is kept for after it, and processes inherit the mask.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _ticks: list[Synchronized[int]] = []
 
 
 def _start_worker(counters: list[Synchronized[int]]) -> None:
     torch.set_num_threads(1)
     _ticks[:] = counters
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A worker whose main process was killed would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def _work(run: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> float:
@@ -147,23 +127,8 @@ def _work(run: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> f
 
     start = time.perf_counter()
     try:
-        with _unwinding_when_told_to_end():
+        with unwinding_when_told_to_end():
             run(*arguments, tick)
     except SystemExit:
         os._exit(1)  # the pool would take it for the stage's answer and begin the next stage
     return time.perf_counter() - start
-
-
-@contextlib.contextmanager
-def _unwinding_when_told_to_end() -> Iterator[None]:
-    """SIGTERM in this block ends it as an exception does, so that half-written files are removed on the way out."""
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _leave(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool and the crew may both say so
-    raise SystemExit(1)

@@ -14,11 +14,11 @@ from metapix.data.folder import read_clip
 from metapix.data.video_writer import VideoWriter
 from metapix.demo.settings import DemoSettings
 from metapix.demo.stages import Tick
-from metapix.evaluate import evaluate_nearest, evaluate_puppet, evaluate_start, make_row, score_clip
+from metapix.evaluate import evaluate_nearest, evaluate_puppet, evaluate_start, make_row
+from metapix.evaluation.held_out import score_held_out
 from metapix.files import read_json, write_picture, write_text
 from metapix.people import personalize_to
 from metapix.performer import Performer, load_performer
-from metapix.personalize import draw, pose_inputs
 from metapix.poses.pose_input import to_bytes
 from metapix.poses.retarget import align_poses
 from metapix.puppet.puppet import Puppet
@@ -74,8 +74,7 @@ def _score_personalised(run_dir: Path, clip: Clip, settings: DemoSettings) -> di
     performer = load_performer(model_file(run_dir, clip.name))
     assert performer.pair is not None
     first, rest = split(clip)
-    poses = pose_inputs(performer.pair, evenly_spaced(first, settings.shots), rest)
-    return {**score_clip(draw(performer.pair, poses), rest), **performer.choice}
+    return score_held_out(performer.pair, evenly_spaced(first, settings.shots), rest, performer.choice)
 
 
 def retarget_video(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 import gan_meta as gm
+from metapix.conditioning import conditioning_of
+from metapix.conditioning.from_source import FromSource
+from metapix.conditioning.pose_only import PoseOnly
 from metapix.data.clip import Clip
 from metapix.data.folder import read_clip
 from metapix.demo.settings import DemoSettings
-from metapix.demo.stages import Tick, load_people
+from metapix.demo.stages import STARTS, Tick, load_people, prefix, start_file
 from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
 from metapix.files import read_json, write_picture, write_text
 from metapix.poses.pose_input import to_bytes
 from metapix.puppet.puppet import Puppet
 from metapix.tasks import evenly_spaced, nearest_frames, split
 
-MODEL = "Pix2PixHD"
-STARTS = {"random": "random", "pretrain": "pretrained", "pretrain-equal-steps": "equal-steps", "metapix": "theta"}
-"""A start's name in ``results.json`` and the file that holds it."""
+TITLES = {"pix2pixhd": PoseOnly.title, "posewarp": FromSource.title}
 UNTRAINED = ("nearest-frame", "puppet")
 """The answers that learn nothing."""
 
@@ -33,43 +35,43 @@ def scored_clips(settings: DemoSettings, run_dir: Path) -> dict[str, list[Clip]]
     return {data: clips for data, clips in (("drawn", unseen), ("real", real)) if clips}
 
 
-def scores_file(run_dir: Path, init: str) -> Path:
-    """Where the rows of a start are kept."""
-    return run_dir / "scores" / f"{init}.json"
+def scores_file(run_dir: Path, name: str) -> Path:
+    """Where the rows of a model's start, or of what learns nothing, are kept."""
+    return run_dir / "scores" / f"{name}.json"
 
 
-def made_files(settings: DemoSettings, run_dir: Path, init: str) -> list[Path]:
-    """What scoring a start, or what learns nothing, leaves behind: the scores and a picture of each person."""
+def made_files(settings: DemoSettings, run_dir: Path, name: str) -> list[Path]:
+    """What scoring a model's start, or what learns nothing, leaves behind: the scores and a picture of each person."""
     _, unseen = load_people(settings, run_dir)
     names = [*(clip.name for clip in unseen), *settings.scored_clips]
-    endings = {"nearest-frame": ["nearest", "truth"], "puppet": ["puppet"]}.get(init, [init])
-    return [scores_file(run_dir, init), *(run_dir / "pictures" / f"{name}-{ending}.png" for name in names for ending in endings)]
+    endings = {"nearest-frame": ["nearest", "truth"], "puppet": ["puppet"]}.get(name, [name])
+    return [scores_file(run_dir, name), *(run_dir / "pictures" / f"{person}-{ending}.png" for person in names for ending in endings)]
 
 
-def score_start(settings: DemoSettings, run_dir: Path, init: str, tick: Tick) -> None:
+def score_start(settings: DemoSettings, run_dir: Path, model: str, init: str, tick: Tick) -> None:
     """Personalise one start to every unseen person; keeps a row for the drawn and one for the real people."""
-    start = gm.load_pair(run_dir / f"{STARTS[init]}.safetensors")
+    start, name = gm.load_pair(start_file(run_dir, model, init)), f"{prefix(model)}{init}"
     rows, done = [], 0
 
     def keep(clip: Clip, _pair: gm.GANPair, generated: Tensor) -> None:
         nonlocal done
         done += 1
         tick(done)
-        write_picture(run_dir / "pictures" / f"{clip.name}-{init}.png", to_bytes(generated[strip_frame(clip)]))
+        write_picture(run_dir / "pictures" / f"{clip.name}-{name}.png", to_bytes(generated[strip_frame(clip)]))
 
     for data, clips in scored_clips(settings, run_dir).items():
         videos = evaluate_start(
             start,
             clips,
-            settings.build_objective(),
-            settings.build_inner(),
+            settings.build_objective(model),
+            settings.build_inner(model),
             settings.shots,
             seed=settings.seed,
             curve=settings.curve,
             on_clip=keep,
         )
-        rows.append(make_row(MODEL, init, settings.shots, settings.steps, videos, data))
-    write_text(scores_file(run_dir, init), json.dumps(rows, indent=1))
+        rows.append(make_row(conditioning_of(start).title, init, settings.shots, settings.steps, videos, data))
+    write_text(scores_file(run_dir, name), json.dumps(rows, indent=1))
 
 
 def score_untrained(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
@@ -97,11 +99,16 @@ def _write_strip_frames(clip: Clip, shots: int, folder: Path) -> None:
         write_picture(folder / f"{clip.name}-{name}.png", picture)
 
 
-def all_rows(run_dir: Path) -> list[Row]:
-    """The table: drawn people first, the learned starts in the paper's order, then what learns nothing."""
+def score_names(settings: DemoSettings) -> list[str]:
+    """What is scored: each model's starts in the paper's order, then what learns nothing."""
+    return [*(f"{prefix(model)}{init}" for model in settings.models for init in STARTS), *UNTRAINED]
+
+
+def all_rows(settings: DemoSettings, run_dir: Path) -> list[Row]:
+    """The table: drawn people first, in the order of :func:`score_names`."""
     rows: list[Row] = []
-    for init in (*STARTS, *UNTRAINED):
-        rows += read_json(scores_file(run_dir, init), list)
+    for name in score_names(settings):
+        rows += read_json(scores_file(run_dir, name), list)
     return sorted(rows, key=lambda row: row["data"] != "drawn")
 
 
@@ -111,58 +118,45 @@ def strip_frame(clip: Clip) -> int:
 
 
 def strips(settings: DemoSettings, run_dir: Path) -> list[dict[str, Any]]:
-    """The report's picture strips, one for the drawn and one for the real people."""
-    columns = ["nearest of the K frames", "truth", "random", "pretrained", "pretrained, equal steps", "MetaPix", "puppet"]
-    endings = ["nearest", "truth", *STARTS, "puppet"]
+    """The report's picture strips, one a model for the drawn and one for the real people."""
+    return [
+        _strip(model, data, clips, len(settings.models) > 1)
+        for data, clips in scored_clips(settings, run_dir).items()
+        for model in settings.models
+    ]
+
+
+def _strip(model: str, data: str, clips: list[Clip], among_others: bool) -> dict[str, Any]:
+    endings = ["nearest", "truth", *(f"{prefix(model)}{init}" for init in STARTS), "puppet"]
     captions = {
         "drawn": "Unseen drawn people in poses that the five frames do not hold. From left to right: the nearest of the five frames, the "
         "truth, what each start makes of the pose after the same personalisation, and the puppet, which learns nothing.",
         "real": "The same starts personalised to real people, of whom no frame was in training.",
     }
-    return [
-        {
-            "title": f"Unseen {data} people",
-            "caption": captions[data],
-            "columns": columns,
-            "rows": [[f"pictures/{clip.name}-{ending}.png" for ending in endings] for clip in clips],
-        }
-        for data, clips in scored_clips(settings, run_dir).items()
-    ]
+    return {
+        "title": f"Unseen {data} people{f', {TITLES[model]}' if among_others else ''}",
+        "caption": captions[data],
+        "columns": ["nearest of the K frames", "truth", "random", "pretrained", "pretrained, equal steps", "MetaPix", "puppet"],
+        "rows": [[f"pictures/{clip.name}-{ending}.png" for ending in endings] for clip in clips],
+    }
 
 
-def curves(settings: DemoSettings, rows: list[Row]) -> list[dict[str, Any]]:
-    """How each start gets better on the scored frames while it adapts."""
+def curves(rows: list[Row], curve: Sequence[int]) -> list[dict[str, Any]]:
+    """How each start gets better on the scored frames while it adapts, a plot for each model and kind of people."""
+    models = list(dict.fromkeys(row["model"] for row in rows if "psnr_curve" in row["videos"][0]))
     found = []
     for data in ("drawn", "real"):
-        series = [
-            {"label": row["init"], "x": list(settings.curve), "y": _column_means([video["psnr_curve"] for video in row["videos"]])}
-            for row in rows
-            if row["data"] == data and all("psnr_curve" in video for video in row["videos"])
-        ]
-        if series:
-            title = f"While adapting to unseen {data} people"
-            found.append({"title": title, "x_label": "steps T", "y_label": "PSNR on held-out frames (dB)", "series": series})
+        for model in models:
+            series = [
+                {"label": row["init"], "x": list(curve), "y": _column_means([video["psnr_curve"] for video in row["videos"]])}
+                for row in rows
+                if (row["data"], row["model"]) == (data, model) and all("psnr_curve" in video for video in row["videos"])
+            ]
+            if series:
+                title = f"While adapting to unseen {data} people{f', {model}' if len(models) > 1 else ''}"
+                found.append({"title": title, "x_label": "steps T", "y_label": "PSNR on held-out frames (dB)", "series": series})
     return found
 
 
 def _column_means(table: list[list[float]]) -> list[float]:
     return [sum(column) / len(column) for column in zip(*table, strict=True)]
-
-
-def verdict(rows: list[Row]) -> str:
-    """One plain sentence on who wins, from the rows themselves."""
-    sentences = []
-    for data in ("drawn", "real"):
-        score = {row["init"]: row for row in rows if row["data"] == data and row["reference"] == "none"}
-        if not {"metapix", "pretrain-equal-steps", "nearest-frame", "puppet"} <= set(score):
-            continue
-        gain = score["metapix"]["psnr"] - score["pretrain-equal-steps"]["psnr"]
-        ssim = score["metapix"]["ssim"] - score["pretrain-equal-steps"]["ssim"]
-        beside = score["metapix"]["psnr"] - score["nearest-frame"]["psnr"]
-        sentences.append(
-            f"On unseen {data} people MetaPix is {abs(gain):.1f} dB PSNR and {abs(ssim):.3f} SSIM "
-            f"{'above' if gain > 0 and ssim > 0 else 'below' if gain < 0 and ssim < 0 else 'apart (one up, one down) from'} "
-            f"the pretrained start that had as many further training steps, and {abs(beside):.1f} dB {'above' if beside > 0 else 'below'} "
-            f"simply copying the nearest frame. The puppet, which learns nothing and copies pixels, has {score['puppet']['psnr']:.1f} dB."
-        )
-    return " ".join(sentences)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_tensors, save_tensors
 from gan_meta.seeds import derive_seed
+from metapix.conditioning import conditioning_of
 from metapix.data.bundled import bundled_videos
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.data.main_person import MainPersonEstimator
 from metapix.data.prepare import prepare_clip
 from metapix.demo.settings import DemoSettings
+from metapix.poses.pose_labels import pose_facts
 from metapix.tasks import ClipSamples
+from metapix.training.subjects import Together
 
 Tick = Callable[[int], None]
 """Told how many steps of a stage are done."""
+STARTS = {"random": "random", "pretrain": "pretrained", "pretrain-equal-steps": "equal-steps", "metapix": "theta"}
+"""A start's name in ``results.json`` and the file that holds it."""
 
 
 def draw_people(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
@@ -51,28 +55,41 @@ def load_people(settings: DemoSettings, run_dir: Path) -> tuple[list[Clip], list
     return clips[: settings.training_people], clips[settings.training_people :]
 
 
-def pretrain(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+def start_file(run_dir: Path, model: str, init: str) -> Path:
+    """Where a model's start of this name, one of :data:`STARTS`, is kept."""
+    return run_dir / f"{prefix(model)}{STARTS[init]}.safetensors"
+
+
+def prefix(model: str) -> str:
+    """What the names of a model's files begin with; nothing for Pix2PixHD, the demo's first model."""
+    return "" if model == "pix2pixhd" else f"{model}-"
+
+
+def pretrain(settings: DemoSettings, run_dir: Path, model: str, tick: Tick) -> None:
     """Joint training on all training people from random weights."""
     torch.manual_seed(settings.seed)
-    pair = settings.build_pair()
-    gm.save_pair(pair, run_dir / "random.safetensors", _facts(settings, "random"))
-    _train_jointly(settings, run_dir, pair, settings.pretrain_steps, settings.seed, tick)
-    gm.save_pair(pair, run_dir / "pretrained.safetensors", _facts(settings, "pretrain"))
+    pair = settings.build_pair(model)
+    _save(settings, run_dir, model, pair, "random")
+    _train_jointly(settings, run_dir, model, pair, settings.pretrain_steps, settings.seed, tick)
+    _save(settings, run_dir, model, pair, "pretrain")
 
 
-def pretrain_further(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
+def pretrain_further(settings: DemoSettings, run_dir: Path, model: str, tick: Tick) -> None:
     """The fair baseline: as many further optimiser steps of joint training as meta-training takes."""
-    pair = gm.load_pair(run_dir / "pretrained.safetensors")
-    _train_jointly(settings, run_dir, pair, settings.meta_iterations * settings.steps, settings.seed + 1, tick)
-    gm.save_pair(pair, run_dir / "equal-steps.safetensors", _facts(settings, "pretrain-equal-steps"))
+    pair = gm.load_pair(start_file(run_dir, model, "pretrain"))
+    _train_jointly(settings, run_dir, model, pair, settings.meta_iterations * settings.steps, settings.seed + 1, tick)
+    _save(settings, run_dir, model, pair, "pretrain-equal-steps")
 
 
-def meta_train(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
-    """Reptile over both players, from the pretrained start (the paper's algorithm 1)."""
-    pair = gm.load_pair(run_dir / "pretrained.safetensors")
+def meta_train(settings: DemoSettings, run_dir: Path, model: str, tick: Tick) -> None:
+    """Reptile over all players, from the pretrained start (the paper's algorithm 1)."""
+    pair = gm.load_pair(start_file(run_dir, model, "pretrain"))
+    conditioning = conditioning_of(pair)
     training, _ = load_people(settings, run_dir)
-    algorithm = gm.algorithms.create("reptile", objective=settings.build_objective(), inner=settings.build_inner())
-    tasks = gm.FewShotTasks([ClipSamples([clip]) for clip in training], settings.shots, names=[clip.name for clip in training])
+    inner = conditioning.fit(settings.build_inner(model))
+    algorithm = gm.algorithms.create("reptile", objective=settings.build_objective(model), inner=inner)
+    people = [ClipSamples([clip], conditioning.pose) for clip in training]
+    tasks = conditioning.tasks(people, settings.shots, 0, [clip.name for clip in training])
     trainer = gm.MetaTrainer(
         pair,
         algorithm,
@@ -83,7 +100,7 @@ def meta_train(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
         on_iteration=lambda iteration, _logs: tick(iteration * settings.steps),
     )
     trainer.fit()
-    gm.save_pair(pair, run_dir / "theta.safetensors", _facts(settings, "metapix"))
+    _save(settings, run_dir, model, pair, "metapix")
 
 
 def prepare_real(settings: DemoSettings, run_dir: Path, tick: Tick) -> None:
@@ -115,18 +132,20 @@ def real_clips(settings: DemoSettings) -> list[str]:
     return list(dict.fromkeys([*settings.scored_clips, settings.target, settings.driver]))
 
 
-def _facts(settings: DemoSettings, start: str) -> dict[str, Any]:
-    return {"start": start, "recipe": settings.recipe.as_dict(), "settings": settings.as_dict()}
+def _save(settings: DemoSettings, run_dir: Path, model: str, pair: gm.GANPair, init: str) -> None:
+    facts = {"start": init, "recipe": settings.recipe_of(model).as_dict(), "pose": pose_facts(pair), "settings": settings.as_dict()}
+    gm.save_pair(pair, start_file(run_dir, model, init), facts)
 
 
-def _train_jointly(settings: DemoSettings, run_dir: Path, pair: gm.GANPair, steps: int, seed: int, tick: Tick) -> None:
+def _train_jointly(settings: DemoSettings, run_dir: Path, model: str, pair: gm.GANPair, steps: int, seed: int, tick: Tick) -> None:
+    conditioning = conditioning_of(pair)
     training, _ = load_people(settings, run_dir)
     gm.pretrain(
         pair,
-        settings.build_objective(),
-        ClipSamples(training),
+        settings.build_objective(model),
+        Together([conditioning.examples(ClipSamples([clip], conditioning.pose)) for clip in training]),
         steps=steps,
-        inner=settings.build_joint(),
+        inner=conditioning.fit(settings.build_joint(model)),
         seed=seed,
         on_step=lambda step, _steps, _losses: tick(step),
     )

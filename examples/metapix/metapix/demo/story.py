@@ -12,6 +12,7 @@ from metapix.data.bundled import bundled_videos
 from metapix.demo import real_person, scoring, stages
 from metapix.demo.crew import Crew, Stage
 from metapix.demo.settings import DemoSettings
+from metapix.demo.verdict import verdict
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 from metapix.report import build_report
@@ -45,16 +46,16 @@ def run_demo(settings: DemoSettings, run_dir: Path, workers: int = 2) -> dict[st
             if missing:
                 seconds.update(crew.run(missing))
                 write_text(seconds_file, json.dumps(seconds, indent=1))
-    rows = [*scoring.all_rows(run_dir), *read_json(real_person.scores_file(run_dir), list)]
+    rows = [*scoring.all_rows(settings, run_dir), *read_json(real_person.scores_file(run_dir), list)]
     results = {
         "settings": settings.as_dict(),
         "rows": rows,
         "stages": [{"name": name, "seconds": value} for name, value in seconds.items()],
         "people": _people(settings),
-        "curves": scoring.curves(settings, rows),
+        "curves": scoring.curves(rows, settings.curve),
         "strips": [real_person.strip(), *scoring.strips(settings, run_dir)],
         "videos": [real_person.describe_video(settings, run_dir)],
-        "verdict": f"{scoring.verdict(rows)} {real_person.verdict(run_dir)}".strip(),
+        "verdict": f"{verdict(rows)} {real_person.verdict(run_dir)}".strip(),
     }
     write_text(run_dir / "results.json", json.dumps(results, indent=1))
     build_report(run_dir)
@@ -98,38 +99,52 @@ def _groups(settings: DemoSettings, run_dir: Path) -> Iterator[Group]:
     scored = settings.unseen_people + len(settings.scored_clips)
     people_of_their_own = real_person.personalised_people(settings)
 
+    def named(model: str) -> str:
+        return f", {scoring.TITLES[model]}" if len(settings.models) > 1 else ""
+
     def stage(name: str, run: Any, ticks: int, *extra: Any) -> Stage:
         return Stage(name, run, (settings, run_dir, *extra), ticks)
 
     yield [(stage("draw people", stages.draw_people, people), [run_dir / "people.safetensors"])]
-    yield [
+    pretraining = [
         (
-            stage("pretrain", stages.pretrain, settings.pretrain_steps),
-            [run_dir / f"{start}.safetensors" for start in ("random", "pretrained")],
-        ),
-        (
-            stage("find the person in real clips", stages.prepare_real, settings.real_frames * len(clips)),
-            [run_dir / "clips" / name / "manifest.json" for name in clips],
-        ),
+            stage(f"pretrain{named(model)}", stages.pretrain, settings.pretrain_steps, model),
+            [stages.start_file(run_dir, model, init) for init in ("random", "pretrain")],
+        )
+        for model in settings.models
     ]
-    made = {init: scoring.made_files(settings, run_dir, init) for init in (*scoring.STARTS, *scoring.UNTRAINED)}
+    finding = (
+        stage("find the person in real clips", stages.prepare_real, settings.real_frames * len(clips)),
+        [run_dir / "clips" / name / "manifest.json" for name in clips],
+    )
+    yield [*pretraining, finding]
+    made = {name: scoring.made_files(settings, run_dir, name) for name in scoring.score_names(settings)}
 
-    def scoring_of(init: str) -> tuple[Stage, list[Path]]:
-        return stage(f"personalise and score {init}", scoring.score_start, scored, init), made[init]
+    def training(what: str, run: Any, model: str, init: str) -> tuple[Stage, list[Path]]:
+        return stage(f"{what}{named(model)}", run, steps, model), [stages.start_file(run_dir, model, init)]
+
+    def scoring_of(model: str, init: str) -> tuple[Stage, list[Path]]:
+        what = f"personalise and score {init}{named(model)}"
+        return stage(what, scoring.score_start, scored, model, init), made[f"{stages.prefix(model)}{init}"]
 
     # The rivals take longest, so they begin together; who is done early has what needs neither of them to go on with.
     yield [
-        (stage("pretrain further (the fair baseline)", stages.pretrain_further, steps), [run_dir / "equal-steps.safetensors"]),
-        (stage("meta-train (MetaPix)", stages.meta_train, steps), [run_dir / "theta.safetensors"]),
+        *(
+            rival
+            for model in settings.models
+            for rival in (
+                training("pretrain further (the fair baseline)", stages.pretrain_further, model, "pretrain-equal-steps"),
+                training("meta-train (MetaPix)", stages.meta_train, model, "metapix"),
+            )
+        ),
         (
             stage("personalise the shipped start", real_person.personalize_people, len(people_of_their_own)),
             [real_person.scores_file(run_dir), *(real_person.model_file(run_dir, name) for name in people_of_their_own)],
         ),
         (stage("score what learns nothing", scoring.score_untrained, 1), [file for init in scoring.UNTRAINED for file in made[init]]),
-        scoring_of("random"),
-        scoring_of("pretrain"),
+        *(scoring_of(model, init) for model in settings.models for init in ("random", "pretrain")),
     ]
-    yield [scoring_of("pretrain-equal-steps"), scoring_of("metapix")]
+    yield [scoring_of(model, init) for model in settings.models for init in ("pretrain-equal-steps", "metapix")]
     video = [run_dir / "retarget.mp4", *real_person.pictures(run_dir)]
     yield [(stage("retarget the real person", real_person.retarget_video, settings.real_frames), video)]
 

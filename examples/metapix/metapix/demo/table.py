@@ -58,9 +58,12 @@ def print_results(results: dict[str, Any], run_dir: Path) -> None:
 
 
 def _name(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """A start's name, with its T where the group has it more than once."""
+    """A start's name, with its model and its T where the group has more than one of them."""
     name = _NAMES.get(row["init"], row["init"])
-    return name if sum(other["init"] == row["init"] for other in rows) == 1 else f"{name}, T={row['T']}"
+    twins = [other for other in rows if other["init"] == row["init"]]
+    if len({other["model"] for other in twins}) > 1:
+        name = f"{row['model']} {name}"
+    return name if sum(other["model"] == row["model"] for other in twins) == 1 else f"{name}, T={row['T']}"
 
 
 def _score(row: dict[str, Any], name: str, digits: int) -> str:

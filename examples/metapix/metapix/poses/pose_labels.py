@@ -19,7 +19,10 @@ from metapix.errors import InputError
 from metapix.poses.pose_input import flip, joint_heatmaps
 from metapix.poses.skeleton import INDEX, JOINTS, MIRROR
 
-POSE_INPUTS = ("heatmaps", "labels")
+DRAWN = ("heatmaps", "labels")
+"""Pose inputs that are pictures."""
+POSE_INPUTS = (*DRAWN, "joints")
+"""How a pair can be told of poses: pictures, or Posewarp's joints."""
 N_CLASSES = 18
 LIMB_RADIUS = 1 / 96
 """Half a limb's width as a share of the picture's side; never less than half a pixel."""
@@ -75,7 +78,12 @@ def build_label_pair(
 
 def pose_of(pair: gm.GANPair) -> str:
     """How a pair wants its poses: one of :data:`POSE_INPUTS`."""
-    return "labels" if pair.model_name == LABEL_MODEL else "heatmaps"
+    return pose_of_model(pair.model_name)
+
+
+def pose_of_model(name: str | None) -> str:
+    """How pairs of a model want their poses; heatmaps for a pair made by hand."""
+    return {LABEL_MODEL: "labels", "posewarp": "joints"}.get(name or "", "heatmaps")
 
 
 def draw_poses(joints: Tensor, size: int, pose: str = "heatmaps") -> Tensor:
@@ -91,8 +99,8 @@ def draw_poses(joints: Tensor, size: int, pose: str = "heatmaps") -> Tensor:
     Raises:
         ValueError: for another ``pose``.
     """
-    if pose not in POSE_INPUTS:
-        raise ValueError(unknown_name("pose input", pose, POSE_INPUTS))
+    if pose not in DRAWN:
+        raise ValueError(unknown_name("pose input", pose, DRAWN))
     return joint_heatmaps(joints, size) if pose == "heatmaps" else one_hot(label_maps(joints, size))
 
 

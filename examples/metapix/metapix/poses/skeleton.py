@@ -32,12 +32,3 @@ BONES: tuple[tuple[int, int], ...] = tuple(
     )
 )  # fmt: skip
 """Pairs of joints that are drawn as one line."""
-
-MPII_FROM_SKELETON: tuple[int, ...] = tuple(
-    INDEX[name]
-    for name in (
-        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
-        "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
-    )
-)  # fmt: skip
-"""Posewarp's 14 joints (MPII order) taken from these 18; its "head" is the nose here."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from metapix.report import plots, words
 from metapix.report.media import Media
+from metapix.report.reproduction import claims, holes, spent, tables
 from metapix.report.results import Clip, Curve, Person, Results, Strip
 from metapix.report.scores import grouped, mark_of, metrics_of, score_group
 from metapix.report.style import STYLE
@@ -19,11 +20,14 @@ POLICY = "default-src 'none'; img-src data:; media-src 'self' file: data:; style
 def page(name: str, results: Results, media: Media) -> str:
     """The whole page of a run called ``name``."""
     sections = {
+        "claims": ("The paper's claims", claims(results.claims)),
+        "tables": ("Our numbers beside the paper's", tables(results.lines)),
+        "holes": ("What is missing", holes(results.holes, results.not_computed)),
         "pictures": ("Pictures", "".join(_strip(strip, media) for strip in results.strips)),
         "scores": ("Scores", _scores(results)),
         "curves": ("Curves", _curves(results.curves)),
         "people": ("People", _people(results.people)),
-        "time": ("Time", _stages(results.stages)),
+        "time": ("Time", _stages(results.stages) + spent(results.spent)),
         "settings": ("Settings", _settings(results.settings)),
         "consent": ("About these pictures", f'<p class="aside">{escape(words.CONSENT)}</p>'),
     }
@@ -102,9 +106,10 @@ def _curves(curves: Sequence[Curve]) -> str:
     figures = ""
     for curve in curves:
         series = []
-        for index, (label, points) in enumerate(curve.series):
-            start = words.STARTS.get(label)
-            series.append(plots.Line(start.short if start else label, mark_of(label, index, hollow=index >= plots.PALETTE), points))
+        for index, one in enumerate(curve.series):
+            start = words.STARTS.get(one.label)
+            mark = mark_of(one.label, index, hollow=index >= plots.PALETTE)
+            series.append(plots.Line(start.short if start else one.label, mark, one.points, one.band))
         chart = plots.line_chart(curve.title, curve.x_label, curve.y_label, series)
         figures += f"<figure><h3>{escape(curve.title)}</h3>{chart or '<p>No finite points.</p>'}{plots.legend(series)}</figure>"
     return f'<div class="plots">{figures}</div>' if figures else ""

@@ -36,11 +36,19 @@ class Dots:
 
 @dataclass(frozen=True)
 class Line:
-    """One series of a line chart."""
+    """One series of a line chart, with (low, high) at each point where it has a band."""
 
     label: str
     mark: Mark
     points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float]] = ()
+
+    def sorted(self) -> Line:
+        """In order of x, without the points that are not finite; without the band where it is not finite either."""
+        bands = self.band if len(self.band) == len(self.points) else [(y, y) for _, y in self.points]
+        kept = sorted((point, band) for point, band in zip(self.points, bands, strict=True) if all(map(math.isfinite, point)))
+        finite = bool(self.band) and all(math.isfinite(value) for _, band in kept for value in band)
+        return Line(self.label, self.mark, [point for point, _ in kept], [band for _, band in kept] if finite else ())
 
 
 def ticks(low: float, high: float, wanted: int = 4, *, whole: bool = False) -> list[float]:
@@ -76,14 +84,15 @@ def dot_plot(title: str, x_label: str, people: Sequence[str], series: Sequence[D
 
 
 def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Line]) -> str:
-    """Lines with a marker at each point; "" without a finite point."""
-    lines = [Line(line.label, line.mark, sorted(p for p in line.points if all(map(math.isfinite, p)))) for line in series]
+    """Lines with a marker at each point, and their bands behind them; "" without a finite point."""
+    lines = [line.sorted() for line in series]
     points = [point for line in lines for point in line.points]
     if not points:
         return ""
     xs, ys = zip(*points, strict=True)
     x_axis = ticks(min(xs), max(xs), whole=all(x == int(x) for x in xs))  # half a frame or step means nothing
-    y_axis = ticks(min(ys), max(ys))
+    bounds = [value for line in lines for band in line.band for value in band]
+    y_axis = ticks(min(*ys, *bounds, max(ys)), max(*ys, *bounds, min(ys)))
     height = 250
     x_of = _scale(x_axis[0], x_axis[-1], LEFT, LINES_WIDTH - RIGHT)
     y_of = _scale(y_axis[0], y_axis[-1], height - BOTTOM, TOP + 14)
@@ -93,11 +102,20 @@ def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Line]) -
         y = y_of(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{LINES_WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{value:g}</text>')
+    parts += [_band(line, x_of, y_of) for line in lines if line.band]
     for line in lines:
         path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in line.points)
         parts.append(f'<polyline class="line {line.mark.css}" points="{path}"/>')
         parts += [_marker(line.mark, x_of(x), y_of(y), f"{line.label}: {y:.4g} at {x:g}") for x, y in line.points]
     return _svg(title, LINES_WIDTH, height, parts)
+
+
+def _band(line: Line, x_of: _Scale, y_of: _Scale) -> str:
+    xs = [x for x, _ in line.points]
+    upper = [(x, high) for x, (_, high) in zip(xs, line.band, strict=True)]
+    lower = [(x, low) for x, (low, _) in zip(xs, line.band, strict=True)]
+    corners = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in [*upper, *reversed(lower)])
+    return f'<polygon class="band {line.mark.css}" points="{corners}"/>'
 
 
 def legend(series: Sequence[Dots] | Sequence[Line]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from metapix.errors import InputError
 from metapix.files import read_limited
+from metapix.report.node import Node
+from metapix.report.reproduction_results import Claim, Line, claim_of, line_of
 
-T = TypeVar("T")
 ROW_SCORES = ("ssim", "psnr", "mse", "temporal_std", "person_psnr")
 VIDEO_SCORES = ("ssim", "psnr", "mse", "person_psnr")
 
@@ -42,13 +42,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Series:
+    """A line of a chart."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]  # (x, y)
+    band: tuple[tuple[float, float], ...] = ()  # (low, high) at each point; empty where there is none
+
+
+@dataclass(frozen=True)
 class Curve:
     """A chart of lines."""
 
     title: str
     x_label: str
     y_label: str
-    series: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]  # (label, (x, y) points)
+    series: tuple[Series, ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,11 @@ class Results:
     strips: tuple[Strip, ...]
     videos: tuple[Clip, ...]
     verdict: str
+    lines: tuple[Line, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    holes: tuple[tuple[str, str], ...] = ()  # (what, why)
+    not_computed: tuple[tuple[str, str], ...] = ()  # (metric, why)
+    spent: tuple[tuple[str, float], ...] = ()  # (what, CPU seconds)
 
 
 def read_results(run_dir: Path) -> Results:
@@ -108,7 +122,7 @@ def read_results(run_dir: Path) -> Results:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the folder and its permissions") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); run the evaluation again to write a fresh one") from None
-    root = _Node(content, str(path), "")
+    root = Node(content, str(path), "")
     settings = root.child("settings")
     settings.expect(dict, "an object")
     return Results(
@@ -120,10 +134,15 @@ def read_results(run_dir: Path) -> Results:
         strips=root.optional_each("strips", _strip),
         videos=root.optional_each("videos", lambda node: Clip(node.text("title"), node.text("file"), node.text("caption", ""))),
         verdict=root.text("verdict", ""),
+        lines=root.optional_each("lines", line_of),
+        claims=root.optional_each("claims", claim_of),
+        holes=root.optional_each("holes", lambda node: (node.text("what"), node.text("why"))),
+        not_computed=root.optional_pairs("not_computed", Node.as_text),
+        spent=root.optional_pairs("spent", Node.finite),
     )
 
 
-def _row(node: _Node) -> Row:
+def _row(node: Node) -> Row:
     return Row(
         model=node.text("model"),
         init=node.text("init"),
@@ -137,100 +156,29 @@ def _row(node: _Node) -> Row:
     )
 
 
-def _video_scores(node: _Node) -> VideoScores:
+def _video_scores(node: Node) -> VideoScores:
     frames = node.optional("frames")
     return VideoScores(node.text("name"), int(frames.finite()) if frames else None, node.numbers(VIDEO_SCORES))
 
 
-def _curve(node: _Node) -> Curve:
+def _curve(node: Node) -> Curve:
     return Curve(node.text("title"), node.text("x_label", ""), node.text("y_label", ""), node.child("series").each(_series))
 
 
-def _series(node: _Node) -> tuple[str, tuple[tuple[float, float], ...]]:
-    x, y = (node.child(axis).each(_Node.number) for axis in ("x", "y"))
+def _series(node: Node) -> Series:
+    x, y = (node.child(axis).each(Node.number) for axis in ("x", "y"))
+    low, high = (node.optional_each(axis, Node.number) for axis in ("low", "high"))
     if len(x) != len(y):
         node.fail(f"x has {len(x)} values and y has {len(y)}; they must be as many")
-    return node.text("label"), tuple(zip(x, y, strict=True))
+    if len(low) != len(high) or len(low) not in (0, len(x)):
+        node.fail(f"low has {len(low)} values, high has {len(high)} and x has {len(x)}; they must be as many")
+    return Series(node.text("label"), tuple(zip(x, y, strict=True)), tuple(zip(low, high, strict=True)))
 
 
-def _strip(node: _Node) -> Strip:
+def _strip(node: Node) -> Strip:
     columns = node.child("columns").each(lambda cell: cell.as_text())
     rows = node.child("rows").each(lambda row: row.each(lambda cell: cell.as_text()))
     for index, row in enumerate(rows):
         if len(row) != len(columns):
             node.fail(f"row {index} has {len(row)} pictures for {len(columns)} columns; they must be as many")
     return Strip(node.text("title"), node.text("caption", ""), columns, rows)
-
-
-@dataclass(frozen=True)
-class _Node:
-    """A value of the file with its place in it, so that each complaint can say where."""
-
-    value: Any
-    file: str
-    place: str
-
-    def fail(self, problem: str) -> NoReturn:
-        where = f", {self.place}" if self.place else ""
-        raise InputError(f"{self.file}{where}: {problem}. Correct it, or run the evaluation again to write a fresh one")
-
-    def expect(self, kind: type | tuple[type, ...], words: str) -> None:
-        if not isinstance(self.value, kind) or isinstance(self.value, bool):
-            shown = json.dumps(self.value)[:60]
-            self.fail(f"expected {words}, found {shown}")
-
-    def optional(self, key: str) -> _Node | None:
-        self.expect(dict, "an object")
-        value = self.value.get(key)
-        return None if value is None else _Node(value, self.file, f"{self.place}.{key}".lstrip("."))
-
-    def child(self, key: str) -> _Node:
-        node = self.optional(key)
-        if node is None:
-            self.fail(f'"{key}" is missing')
-        return node
-
-    def each(self, read: Callable[[_Node], T]) -> tuple[T, ...]:
-        self.expect(list, "a list")
-        return tuple(read(_Node(value, self.file, f"{self.place}[{index}]")) for index, value in enumerate(self.value))
-
-    def optional_each(self, key: str, read: Callable[[_Node], T]) -> tuple[T, ...]:
-        node = self.optional(key)
-        return node.each(read) if node else ()
-
-    def as_text(self) -> str:
-        self.expect(str, "a text")
-        return str(self.value)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        node = self.optional(key) if default is not None else self.child(key)
-        return node.as_text() if node else str(default)
-
-    def count(self, key: str) -> str:
-        """K or T: a whole number, a word such as "all", or nothing."""
-        node = self.optional(key)
-        if node is None:
-            return ""
-        node.expect((int, str), "a whole number or a word")
-        return str(node.value)
-
-    def number(self) -> float:
-        self.expect((int, float), "a number")
-        if abs(self.value) > 1e300 and self.value not in (float("inf"), float("-inf")):
-            self.fail("the number is out of range")
-        return float(self.value)
-
-    def finite(self) -> float:
-        if not math.isfinite(self.number()):
-            self.fail("expected a finite number")
-        return self.number()
-
-    def numbers(self, names: tuple[str, ...] | list[str], required: tuple[str, ...] = ()) -> dict[str, float]:
-        """The named numbers that are there and not NaN; a required one may be null or NaN but not absent."""
-        self.expect(dict, "an object")
-        for name in required:
-            if name not in self.value:
-                self.fail(f'"{name}" is missing')
-        nodes = {name: self.optional(name) for name in names}
-        found = {name: node.number() for name, node in nodes.items() if node is not None}
-        return {name: value for name, value in found.items() if not math.isnan(value)}

@@ -9,7 +9,7 @@ from html import escape
 
 from metapix.report import plots
 from metapix.report.results import Row
-from metapix.report.words import DATA, METRICS, REFERENCES, STARTS, Metric, Start
+from metapix.report.words import DATA, METRICS, MODELS, REFERENCES, STARTS, Metric, Start
 
 FAIR, META = "pretrain-equal-steps", "metapix"
 
@@ -18,6 +18,7 @@ def score_group(rows: Sequence[Row]) -> str:
     """One group of rows (the same data and reference): heading, table, the paired comparison, dots per person."""
     data, reference = rows[0].data, rows[0].reference
     title, note = REFERENCES.get(reference, (reference, ""))
+    note = " ".join([note, *(MODELS[model] for model in dict.fromkeys(row.model for row in rows) if model in MODELS)])
     people = _people(rows)
     heading = f"<h3>{escape(DATA.get(data, data))} <small>{escape(title)}</small></h3>"
     return f'{heading}<p class="soft">{escape(note)}</p>{_table(rows, len(people))}{_paired(rows)}{_dots(rows, people)}'

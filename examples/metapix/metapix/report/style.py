@@ -86,6 +86,15 @@ td.best small { font-weight: 400; color: var(--ink); }
 .mark.hollow .stroke { stroke-width: 1.2; }
 .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; }
 .line.hollow { stroke-dasharray: 5 4; }
+.band { fill: var(--c); opacity: 0.13; }
+.claims { list-style: none; margin: 1.2rem 0; padding: 0; }
+.claims li { border-left: 3px solid var(--rule); padding: 0.1rem 0 0.1rem 1rem; margin: 0 0 1.4rem; max-width: 46rem; }
+.claims li.holds { border-color: var(--c0); }
+.claims li.fails { border-color: var(--c1); }
+.claims p { margin: 0 0 0.3rem; }
+.claims ul { margin: 0; padding-left: 1.1rem; color: var(--soft); font-size: 0.9rem; }
+.claims ul li { border: 0; padding: 0; margin: 0; }
+td.paper { color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; list-style: none; margin: 0.6rem 0 0; padding: 0; font-size: 0.88rem; }
 .legend li { display: inline-flex; align-items: center; gap: 0.4rem; }
 details { margin: 1.2rem 0; border: 1px solid var(--rule); border-radius: 10px; background: var(--card); padding: 0 1.1rem; }

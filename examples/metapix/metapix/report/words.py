@@ -52,7 +52,7 @@ STARTS = {
     "puppet": Start("puppet", "moves cut-out limbs, learns nothing", "puppet"),
 }
 
-DATA = {"real": "Real people on video", "drawn": "Drawn people"}
+DATA = {"real": "Real people on video", "drawn": "Drawn people", "drawn and real": "Drawn people, and real ones on video"}
 
 REFERENCES = {
     "puppet": (
@@ -62,6 +62,9 @@ REFERENCES = {
     "plate": ("with the empty room", "The network sees the pose and is given the room without the person (the plate)."),
     "none": ("pose only", "The network sees nothing but the pose, as in the paper: person and room must come from its weights."),
 }
+
+MODELS = {"Posewarp": "Posewarp is also given one of the K frames, the one with the nearest pose, and moves its person limb by limb."}
+"""What to know of a model that is not Pix2PixHD."""
 
 PROTOCOL = (
     "Every person in these tables was left out of training. A network gets K frames of the person, takes T steps on them, and then draws "

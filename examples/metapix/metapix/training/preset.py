@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -18,9 +17,10 @@ from metapix.errors import InputError
 from metapix.files import read_toml
 from metapix.plain import build
 from metapix.poses.pose_labels import POSE_INPUTS
-from metapix.recipe import Recipe
+from metapix.recipe import MODELS, SETTINGS, Recipe
 
-PRESETS = ("demo", "paper")
+PRESETS = ("demo", "paper", "posewarp-demo", "posewarp-paper")
+_OF_POSEWARP = "posewarp-"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Data:
     """What is trained on.
 
     Attributes:
-        pose: ``"heatmaps"`` (the paper's words) or ``"labels"`` (the released data).
+        pose: ``"heatmaps"`` (the paper's words) or ``"labels"`` (the released data); ``"joints"`` for Posewarp.
         people, frames, fps: drawn people, and frames of each, where no data is named.
     """
 
@@ -69,6 +69,7 @@ class MetaTrain:
     meta_batch_size: int = 1
     meta_optimizer: str = "sgd"
     clip_norm: float | None = None
+    carry_optimizer: bool = False
     checkpoint_every: int = 25
 
 
@@ -98,20 +99,22 @@ class Preset:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "recipe": self.recipe.as_dict()}
 
 
-def load_preset(name: str, changes: Sequence[str] = ()) -> Preset:
+def load_preset(name: str, changes: Sequence[str] = (), model: str | None = None) -> Preset:
     """A preset that comes with metapix, or a TOML file of one's own, with single settings changed.
 
     Args:
-        name: ``"demo"``, ``"paper"``, or the path of a file that ends in ``.toml``.
+        name: one of :data:`PRESETS`, or the path of a file that ends in ``.toml``.
         changes: ``"section.key=value"``, the value as in TOML; quotes around words may be left out, and no value at all means the
             constructor's default.
+        model: what the preset must be of, and of ``"demo"`` and ``"paper"`` Posewarp's own for ``"posewarp"``; ``None``: anything.
 
     Raises:
         InputError: no such preset or file, not TOML, an unknown section or key (with the nearest), or a value that is refused.
     """
+    name = _of_model(name, model)
     tables = _read(name)
     for change in changes:
         _change(tables, change)
@@ -131,9 +134,17 @@ def load_preset(name: str, changes: Sequence[str] = ()) -> Preset:
             meta_train=build(MetaTrain, tables.get("meta_train", {}), "[meta_train]"),
         )
         preset.game()
+        if model not in (None, preset.recipe.model):
+            raise InputError(f"the preset {name!r} is of model {preset.recipe.model!r}, and {model!r} was asked for")
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from error
     return preset
+
+
+def _of_model(name: str, model: str | None) -> str:
+    if model is not None and model not in MODELS:
+        raise InputError(unknown_name("model", model, MODELS))
+    return f"{_OF_POSEWARP}{name}" if model == "posewarp" and f"{_OF_POSEWARP}{name}" in PRESETS else name
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -164,8 +175,8 @@ def _change(tables: dict[str, Any], change: str) -> None:
 def _inner(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of InnerLoop that the recipe does not have already."""
     given = dict(tables.get("inner", {}))
-    ours = set(inspect.signature(Recipe).parameters)
-    known = {option.name for option in dataclasses.fields(gm.InnerLoop)} - ours - {"augment"}
+    ours = set(SETTINGS)
+    known = {option.name for option in dataclasses.fields(gm.InnerLoop)} - ours - {"random_augment"}
     for key in given:
         if key in ours:
             raise InputError(f"{key!r} is said once, in [recipe], for pretraining, meta-training and personalising alike")

@@ -1,4 +1,4 @@
-"""Shown: the samples that a run's pictures are drawn of, the same ones all along."""
+"""Sample pictures of a training: the same few frames each time, so that one sees it get better."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _SAMPLES = 6
 
 
 class Shown:
-    """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below."""
+    """A few samples that pictures are drawn of again and again: what is real above, what a pair makes of the poses below.
+
+    Args:
+        subjects: six samples are taken from the first six of them, or from as many as there are.
+        conditioning: how the pair is told of them.
+    """
 
     def __init__(self, subjects: Sequence[Subject], conditioning: Conditioning) -> None:
         self._subjects, self._conditioning = subjects, conditioning

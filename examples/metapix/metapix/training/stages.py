@@ -19,8 +19,8 @@ from metapix.conditioning import conditioning_of
 from metapix.errors import InputError
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
-from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of
-from metapix.recipe import Recipe, recipe_of
+from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
+from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.claim import claim
 from metapix.training.log import TrainingLog
@@ -28,6 +28,7 @@ from metapix.training.preset import Preset
 from metapix.training.ranks import in_turn
 from metapix.training.run_options import USUAL, RunOptions
 from metapix.training.shown import Shown
+from metapix.training.statistics import with_statistics
 from metapix.training.subjects import Subject, Together
 
 Tick = Callable[[int, int | None], None]
@@ -59,10 +60,11 @@ def pretrain(
         NonFiniteLossError: when training diverges.
         TrainingInterrupted: when it was asked to stop.
     """
+    preset = _with_statistics(preset, subjects, out, world)
     settings = {**preset.as_dict(), "meta_train": None, "inner": None}
     world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume))
     torch.manual_seed(seed)
-    pair, objective = in_turn(world, lambda: (on_device(_create(preset), str(world.device)), _objective(preset.recipe)))
+    pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), _objective(preset.recipe)))
     conditioning = conditioning_of(pair)
     samples = Together([conditioning.examples(subject.samples) for subject in subjects])
     shown = Shown(subjects, conditioning)
@@ -116,6 +118,7 @@ def meta_train(
         NonFiniteLossError: when training diverges.
         TrainingInterrupted: when it was asked to stop.
     """
+    preset = _with_statistics(preset, subjects, out, world)
     settings = {**preset.as_dict(), "model": None, "pretrain": None}
     world.on_first(lambda: claim(out, "meta-train", settings, subjects, seed, options.resume))
     iterations = preset.meta_train.iterations
@@ -134,7 +137,7 @@ def meta_train(
 
 
 def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
-    """The preset with the recipe and the pose input that a start was trained with.
+    """The preset with the recipe and the pose input that a start was trained with; its own recipe where the start's file has none.
 
     Args:
         changed: whether the user changed the recipe, which is then kept but for the size and the pose.
@@ -142,13 +145,20 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     Raises:
         FileNotFoundError, CheckpointError, InputError: as :func:`metapix.recipe.recipe_of`.
     """
+    pose = pose_of_model(str(pair_facts(init).get("model")))
+    if not has_recipe(init):  # published weights, converted
+        return dataclasses.replace(preset, data=dataclasses.replace(preset.data, pose=pose))
     recipe = recipe_of(init)
-    pose = "labels" if pair_facts(init).get("model") == LABEL_MODEL else "heatmaps"
-    kept = dataclasses.replace(preset.recipe, size=recipe.size) if changed else recipe
+    kept = dataclasses.replace(preset.recipe, size=recipe.size, statistics=recipe.statistics) if changed else recipe
     return dataclasses.replace(preset, recipe=kept, data=dataclasses.replace(preset.data, pose=pose))
 
 
-def _create(preset: Preset) -> gm.GANPair:
+def create_pair(preset: Preset) -> gm.GANPair:
+    """An untrained pair of a preset's model, from the global random state.
+
+    Raises:
+        InputError: when the arguments do not fit the model, or the model the pose input.
+    """
     arguments = dict(preset.model)
     name = str(arguments.pop("name", "pix2pixhd"))
     if preset.data.pose == "labels" and name == "pix2pixhd":
@@ -160,8 +170,11 @@ def _create(preset: Preset) -> gm.GANPair:
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
-    if reference_of(pair) != "none" or "pose_channels" not in pair.model_arguments:
-        raise InputError(f"[model]: {name!r} takes more than poses; `metapix pretrain` trains 'pix2pixhd' (see `metapix train-start`)")
+    if reference_of(pair) != "none" or (pose_of(pair) != "joints" and "pose_channels" not in pair.model_arguments):
+        raise InputError(
+            f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
+        )
+    _check_model(pair, preset.recipe, "[model]")
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
@@ -170,14 +183,15 @@ def _create(preset: Preset) -> gm.GANPair:
 def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int, device: str, kept: Mapping[str, Any]) -> gm.MetaTrainer:
     """The trainer of these settings, from the start in a file."""
     pair = on_device(gm.load_pair(init), device)
+    _check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
     options = dataclasses.asdict(preset.meta_train)
-    shots, queries, name = (options.pop(key) for key in ("shots", "queries", "algorithm"))
+    shots, queries, name, carry = (options.pop(key) for key in ("shots", "queries", "algorithm", "carry_optimizer"))
     objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
     people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
     with _refused(ValueError, TypeError):
         tasks = conditioning.tasks(people, shots, queries, names)
-        algorithm = gm.algorithms.create(name, objective=objective, inner=game)
+        algorithm = gm.algorithms.create(name, objective=objective, inner=game, carry_optimizer=carry)
         return gm.MetaTrainer(pair, algorithm, tasks, seed=seed, **options, **kept)
 
 
@@ -203,6 +217,16 @@ def _refused(*errors: type[Exception]) -> Iterator[None]:
         raise InputError(str(error)) from error
 
 
+def _with_statistics(preset: Preset, subjects: Sequence[Subject], out: Path, world: World) -> Preset:
+    """The preset with the response statistics that its objective may need; the first process measures them."""
+    return in_turn(world, lambda: with_statistics(preset, subjects, out))
+
+
+def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
+    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
+        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
+
+
 def _objective(recipe: Recipe) -> gm.Objective:
     try:
         return recipe.objective()
@@ -221,5 +245,5 @@ def _save(pair: gm.GANPair, path: Path, start: str, preset: Preset, subjects: Se
         "trained_on": [subject.name for subject in subjects],
         "frames": sum(len(subject.samples) for subject in subjects),
     }
-    world.on_first(lambda: gm.save_pair(pair.to("cpu"), path, facts))
+    world.on_first(lambda: gm.save_pair(pair.to("cpu"), path, facts, preset.recipe.extra()))
     return path

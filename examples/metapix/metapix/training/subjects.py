@@ -89,7 +89,8 @@ def find_subjects(paths: Sequence[Path], data: Data, size: int, cache: Path, see
 def _of_path(path: Path, pose: str, size: int, cache: Path, tick: Tick | None) -> list[Subject]:
     if is_released_folder(path):
         if pose != "labels":
-            raise InputError(f"{path} holds label maps, and heatmaps were asked for; add --set data.pose=labels")
+            remedy = "Posewarp cannot learn from them" if pose == "joints" else "add --set data.pose=labels"
+            raise InputError(f"{path} holds label maps, and {pose} were asked for; {remedy}")
         return [Subject(video.name, video) for video in read_released(path, "train", size)]
     if path.is_dir() and is_clip_folder(path):
         if count_frames(path) * size * size * 3 > _HELD_VALUES:

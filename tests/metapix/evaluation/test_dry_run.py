@@ -1,0 +1,56 @@
+"""The dry run: counts by hand, and a measurement that is one of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from metapix.evaluation.reproduce.dry_run import Measured, forecast, measure
+from metapix.evaluation.reproduce.plans import PARTS, entries_of
+from metapix.evaluation.reproduce.story import Order
+from metapix.evaluation.reproduce.suite import SUITES, Suite, TestData
+
+from tests.metapix.evaluation.test_reproduce import SMALL
+
+ONE = Measured(step_seconds=1.0, step_operations=10.0, frame_seconds=0.0, memory=0.0, notes=())
+
+
+def order(suite: Suite, parts: tuple[str, ...]) -> Order:
+    return Order(suite, parts, Path("out"))
+
+
+def test_table_1_counted_by_hand() -> None:
+    suite = dataclasses.replace(SMALL, test=TestData(drawn=3, drawn_frames=20), seeds=2)  # 17 frames to learn from, 3 to score
+    changes = {"shots": 5, "steps": 20, "epochs": 10.0}
+    suite = dataclasses.replace(suite, **changes)  # type: ignore[arg-type]
+    part, whole = forecast(order(suite, ("table1",)), entries_of(("table1",), suite, ("pix2pixhd",)), {"pix2pixhd": ONE})
+    all_steps = -(-10 * 17 // 8)
+    pretraining, meta_training = 2, 2 * 20
+    steps = pretraining + 2 * meta_training + 3 * (2 * all_steps + 4 * 20)
+    frames = 8 * pretraining + (8 + 5) * meta_training + 3 * (2 * all_steps * 8 + 4 * 20 * 5)
+    assert (part.starts, part.cells, part.steps) == (4 * 2, 8 * 3 * 2, steps * 2)
+    assert part.operations == frames * 10 * 2
+    assert part.hours == pytest.approx(frames * 2 / 3600)
+    assert dataclasses.replace(whole, part="table1") == part
+
+
+def test_parts_share_starts_and_cells() -> None:
+    suite = SUITES["paper"]
+    *parts, whole = forecast(order(suite, tuple(PARTS)), entries_of(tuple(PARTS), suite, ("pix2pixhd",)), {"pix2pixhd": ONE})
+    assert [part.part for part in parts] == list(PARTS)
+    assert whole.starts < sum(part.starts for part in parts)
+    assert whole.cells < sum(part.cells for part in parts)
+    assert whole.hours < sum(part.hours for part in parts)
+
+
+def test_a_measurement_is_positive_and_larger_pictures_cost_by_their_pixels() -> None:
+    small = measure(SMALL.training_preset("pix2pixhd"), 2)
+    assert small.step_seconds > 0
+    assert small.frame_seconds > 0
+    assert small.memory > 2**26
+    assert small.notes == ()
+    large, double = (measure(SMALL.training_preset("pix2pixhd", [f"recipe.size={size}"]), 2) for size in (128, 256))
+    assert large.step_operations == pytest.approx(16 * small.step_operations, rel=0.15)  # edges cost a small picture more
+    assert double.step_operations == pytest.approx(4 * large.step_operations, rel=1e-9)
+    assert double.notes == ("timed at 128x128, one frame at a time, and scaled to 256x256",)
