@@ -28,6 +28,7 @@ from metapix.training.preset import load_preset
 from PIL import Image
 
 import gan_meta as gm
+from tests.fuzz.readers import Reader, readers
 
 Add = Callable[..., None]
 
@@ -55,9 +56,25 @@ clip_norm = 1.5
 MANIFEST = '[[videos]]\nname = "one"\nyoutube = "wtW2R7hTImA"\n[[videos]]\nname = "two"\nyoutube = "soYDiE7sl4g"\n'
 
 
-def add_metapix(folder: Path, add: Add) -> None:
-    """Add all of them, by name."""
+def all_readers(folder: Path) -> dict[str, Reader]:
+    """These and those of readers.py."""
+    return {**readers(folder), **metapix_readers(folder / "metapix")}
+
+
+def metapix_readers(folder: Path) -> dict[str, Reader]:
+    """All of these, by name."""
+    made: dict[str, Reader] = {}
+
+    def add(name: str, path: Path, read: Callable[[], object], *errors: type[Exception]) -> None:
+        made[name] = Reader(path, path.read_bytes(), read, errors)
+
     folder.mkdir()
+    torch.manual_seed(0)
+    _add_all(folder, add)
+    return made
+
+
+def _add_all(folder: Path, add: Add) -> None:
     _add_settings(folder, add)
     _add_models(folder, add)
     _add_results(folder / "report", add)

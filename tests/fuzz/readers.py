@@ -27,7 +27,6 @@ from gan_meta.models.weights import read_state_dict
 from gan_meta.training.run_log import open_logs
 from gan_meta.training.run_status import run_status
 from tests.conftest import SquaresObjective, small_batch, smooth_pair
-from tests.fuzz.metapix_readers import add_metapix
 from tests.models.posewarp.posewarp_fixtures import convolutions, write_keras_file
 
 SMALL = {"pose_channels": 2, "base_channels": 2, "n_downsample": 1, "n_blocks": 1, "discriminator_channels": 2, "n_layers": 1}
@@ -61,7 +60,7 @@ class Reader:
 
 
 def readers(folder: Path) -> dict[str, Reader]:
-    """All of them, each with a folder of its own."""
+    """The library's, and MetaPix's clip folders, results and videos; each with a folder of its own."""
     made: dict[str, Reader] = {}
 
     def add(name: str, path: Path, read: Callable[[], object], *errors: type[Exception]) -> None:
@@ -81,7 +80,6 @@ def readers(folder: Path) -> dict[str, Reader]:
     _add_training(folder / "run", add)
     _add_pictures(folder, add)
     _add_clip(folder / "clip", add)
-    add_metapix(folder / "metapix", add)
     return made
 
 

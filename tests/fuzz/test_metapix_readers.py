@@ -33,7 +33,7 @@ from PIL import Image
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_extra, pair_facts
-from tests.fuzz.metapix_readers import PRESET, SMALL, add_metapix
+from tests.fuzz.metapix_readers import PRESET, SMALL, metapix_readers
 from tests.fuzz.readers import Reader, mutate
 
 INPUTS = 12  # each
@@ -46,14 +46,7 @@ QUICK = settings(max_examples=60, deadline=None, database=None, suppress_health_
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
-    made: dict[str, Reader] = {}
-
-    def add(name: str, path: Path, read: Any, *errors: type[Exception]) -> None:
-        made[name] = Reader(path, path.read_bytes(), read, errors)
-
-    torch.manual_seed(0)
-    add_metapix(tmp_path_factory.mktemp("files") / "metapix", add)
-    return made
+    return metapix_readers(tmp_path_factory.mktemp("files") / "metapix")
 
 
 def test_damaged_files_give_clean_errors_and_take_no_memory(every: dict[str, Reader]) -> None:

@@ -187,7 +187,7 @@ def test_a_clip_folder_names_no_file_outside_itself(all_readers):
     assert reader.survives(json.dumps(manifest).encode()), "names beside the expected ones are never opened"
     manifest["frames"] = 10**12
     reader.path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"lacks .*000002\.png"):
+    with pytest.raises(InputError, match="no number of frames that fits its files"):
         read_clip(reader.path.parent)
     reader.restore()
 

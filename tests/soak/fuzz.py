@@ -10,7 +10,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from tests.fuzz.readers import mutate, readers
+from tests.fuzz.metapix_readers import all_readers
+from tests.fuzz.readers import mutate
 
 LIMIT_KB = 600_000  # a damaged picture may still be a large one
 
@@ -21,7 +22,7 @@ def fuzz(inputs: int, seed: int) -> bool:
     in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     unclean = 0
     with tempfile.TemporaryDirectory(dir=in_memory) as folder:
-        every = readers(Path(folder))
+        every = all_readers(Path(folder))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for name, reader in every.items():
             for other in every.values():

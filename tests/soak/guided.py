@@ -27,11 +27,12 @@ def fuzz_here(name: str, inputs: int, folder: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["gan_meta", "metapix", "tomllib", "json"]):
-        from tests.fuzz.readers import mutate, readers
+        from tests.fuzz.metapix_readers import all_readers
+        from tests.fuzz.readers import mutate
     logging.disable(logging.CRITICAL)
     (folder / "files").mkdir()
     (folder / "corpus").mkdir()
-    reader = readers(folder / "files")[name]
+    reader = all_readers(folder / "files")[name]
     (folder / "corpus" / "good").write_bytes(reader.good)
 
     def damage(content: bytes, most: int, seed: int) -> bytes:

@@ -133,7 +133,7 @@ MODELS = tuple(_OBJECTIVES)
 
 def has_recipe(path: Path) -> bool:
     """Whether a start's file says how to personalise it; converted files of published weights do not."""
-    return "recipe" in pair_facts(path)["facts"]
+    return "recipe" in facts_of(path)
 
 
 def model_of(path: Path) -> str:
@@ -173,12 +173,12 @@ def recipe_of(path: Path) -> Recipe:
     unknown = set(kept) - set(SETTINGS)
     if unknown:
         raise InputError(f"{path} was made by another release of metapix: its recipe has {', '.join(sorted(unknown))}")
-    recipe = build(Recipe, kept, f"the recipe of {path}")
     tables = {name.removeprefix(STATISTICS): table for name, table in load_extra(path).items() if name.startswith(STATISTICS)}
     try:
-        return dataclasses.replace(recipe, statistics=tuple(tables[str(number)] for number in range(len(tables))))
+        statistics = tuple(tables[str(number)] for number in range(len(tables)))
     except KeyError as error:
-        raise InputError(f"{path} is damaged: its response statistics are not whole ({error} is missing)") from error
+        raise InputError(f"{path} is damaged: it lacks the response statistics of map {error}") from error
+    return build(Recipe, kept, f"the recipe of {path}", statistics=statistics)
 
 
 def facts_of(path: Path) -> Mapping[str, Any]:

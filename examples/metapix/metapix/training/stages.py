@@ -145,7 +145,7 @@ def with_recipe_of(preset: Preset, init: Path, changed: bool) -> Preset:
     Raises:
         FileNotFoundError, CheckpointError, InputError: as :func:`metapix.recipe.recipe_of`.
     """
-    pose = pose_of_model(pair_facts(init)["model"])
+    pose = pose_of_model(str(pair_facts(init).get("model")))
     if not has_recipe(init):  # published weights, converted
         return dataclasses.replace(preset, data=dataclasses.replace(preset.data, pose=pose))
     recipe = recipe_of(init)
