@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_evaluate_writes_the_four_rows(folder: Path, tmp_path: Path) -> None:
     # An untrained network on the puppet is the puppet, up to rounding to 8 bits.
     assert results["rows"][2]["psnr"] == pytest.approx(results["rows"][1]["psnr"], abs=1e-3)
     assert (tmp_path / "scores" / "report.html").exists()
+
+
+def test_processes_share_the_clips_of_an_evaluation(folder: Path, tmp_path: Path) -> None:
+    clips = [folder / name for name in ("person", "driver", "person")]
+    more = ["--init", folder / "puppet.safetensors", "--frames", 4, "--steps", 2, "--out"]
+    alone = metapix("evaluate", *clips, *more, tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "metapix"]
+    command = [str(word) for word in (*launcher, "evaluate", *clips, *more, tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    two = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("report: ") == 1
+    assert json.loads((tmp_path / "two" / "results.json").read_text()) == json.loads((tmp_path / "alone" / "results.json").read_text())
 
 
 def test_a_performer_without_training_is_the_puppet_at_any_size(tmp_path: Path) -> None:

@@ -166,20 +166,29 @@ def evaluate(
     cache: Cache = _CLIPS,
 ) -> None:
     """Score a start on people: learn from the first 85% of each clip, score the rest, beside what learns nothing."""
-    from metapix.files import write_text
-    from metapix.people import evaluation, start_with_recipe
+    from metapix.people import check_lengths, evaluation, start_with_recipe
+    from metapix.ranks import connected, in_turn
     from metapix.reference import reference_of
-    from metapix.report import build_report
 
     file = _start_file(init)
-    start, recipe = start_with_recipe(file, reference, device, model)
-    choosing = reference_of(start) != "none" if choose is None else choose
-    make_folder(out)
-    with progress_bars() as tick:
-        people = [_open(clip, recipe.size, cache, tick) for clip in clips]
+    with connected(device) as world, progress_bars(is_shown=world.is_first) as tick:
+        start, recipe = in_turn(world, lambda: start_with_recipe(file, reference, str(world.device), model))
+        choosing = reference_of(start) != "none" if choose is None else choose
+        world.on_first(lambda: make_folder(out))
+        people = in_turn(world, lambda: [_open(clip, recipe.size, cache, tick) for clip in clips])
+        world.on_first(lambda: check_lengths(people, frames))
         results: dict[str, Any] = evaluation(
-            start, recipe, people, frames, steps, file, choosing=choosing, source=source, seed=seed, tick=tick("scoring")
+            start, recipe, people, frames, steps, file, choosing=choosing, source=source, seed=seed, world=world, tick=tick("scoring")
         )
+        if world.is_first:
+            _write_scores(results, out)
+
+
+def _write_scores(results: dict[str, Any], out: Path) -> None:
+    """results.json and its report, and a line a row."""
+    from metapix.files import write_text
+    from metapix.report import build_report
+
     write_text(out / "results.json", json.dumps(results, indent=1))
     for row in results["rows"]:
         scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)

@@ -160,8 +160,8 @@ def _train(
 ) -> None:
     """What both stages do: meet the other processes, find the people, train, and say where the start lies."""
     from metapix.commands.people import make_folder, progress_bars
+    from metapix.ranks import connected, in_turn
     from metapix.training.claim import check_checkpoint
-    from metapix.training.ranks import connected, in_turn
     from metapix.training.subjects import find_subjects
 
     with connected(device) as world, progress_bars(is_shown=world.is_first) as bar:

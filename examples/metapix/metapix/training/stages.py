@@ -20,12 +20,12 @@ from metapix.errors import InputError
 from metapix.people import on_device
 from metapix.poses.pose_input import flip
 from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
+from metapix.ranks import in_turn
 from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
 from metapix.reference import reference_of
 from metapix.training.claim import claim
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
-from metapix.training.ranks import in_turn
 from metapix.training.run_options import USUAL, RunOptions
 from metapix.training.shown import Shown
 from metapix.training.statistics import with_statistics
