@@ -1,7 +1,7 @@
 """Question: does Posewarp gain when its person stands on the plate in place of its own background?
 
-Takes starts that `posewarp_people.py` left in its folder, personalises each to K = 5 frames of unseen drawn people, and scores its picture as
-it is, and its foreground over the plate of the same five frames through its own foreground mask.
+Takes starts that `posewarp_people.py` left in its folder, personalises each to K = 5 frames of unseen drawn people, and scores its
+picture as it is, and its foreground over the plate of the same five frames through its own foreground mask.
 """
 
 from __future__ import annotations
