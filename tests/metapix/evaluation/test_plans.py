@@ -99,6 +99,10 @@ def test_plans_do_not_know_kinds_of_models() -> None:
         assert without_model(plan(DEMO, "pix2pixhd")) == without_model(plan(DEMO, "another"))
 
 
+def test_each_model_of_the_demo_has_a_size_that_it_works_at() -> None:
+    assert [DEMO.training_preset(model).recipe.size for model in ("pix2pixhd", "posewarp")] == [48, 64]
+
+
 def test_unknown_names_are_told_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown preset 'papre': did you mean 'paper'"):
         find_suite("papre")

@@ -37,13 +37,54 @@ def test_numbers_stand_beside_the_papers_with_their_intervals(tmp_path: Path) ->
     row = re.search(r'data-part="table1".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
     assert row
     cells = [re.sub(r"<.*?>", "", cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row[1], re.DOTALL)]
-    assert cells == [
-        "metapix &lt;b&gt; 7 of 8 cells", "Pix2PixHD", "5", "20", "0.700 (0.600 to 0.800)", "0.39", "21.00", "13.73", "500", "4696",
-    ]  # fmt: skip
+    start = "metapix &lt;b&gt; K\u00a0=\u00a05, T\u00a0=\u00a020 7 of 8 cells"
+    assert cells == [start, "0.700 (0.600 to 0.800)", "0.39", "21.00", "13.73", "500", "4696.00"]
     assert "<strong>Holds:</strong> MetaPix is better" in page
-    assert "MSE −100 (−120 to −80), p = 0.008, better on 8 of 8 videos" in page
+    assert "<b>a - b:</b> MSE −100 (−120 to −80; p = 0.008; better on 8 of 8)" in page
     assert "<strong>model x</strong>: not run" in page
-    assert "<strong>lpips</strong> was not computed: weights missing" in page
+    assert "<strong>LPIPS</strong> was not computed: weights missing" in page
+
+
+def test_scores_that_are_not_in_the_tables_and_those_of_each_video_are_folded_under_them(tmp_path: Path) -> None:
+    videos = [{"name": "one", "frames": 6, "ssim": 0.625}, {"name": "two", "frames": 7, "psnr": 20.25}]
+    page = write(tmp_path, results(lines=[{**LINE, "face_psnr": 12.75, "videos": videos}]))
+    further = re.search(r"<summary>Table 1: further scores</summary>(.*?)</details>", page, re.DOTALL)
+    each = re.search(r"<summary>Table 1: video by video</summary>(.*?)</details>", page, re.DOTALL)
+    assert further
+    assert each
+    assert "<td>12.75</td>" in further[1]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", each[1]) == ["one", "6", "0.625", "–", "two", "7", "–", "20.25"]
+    assert "Inside a square around nose, eyes and ears" in page, "how it is computed stands beside it"
+
+
+def test_what_is_missing_for_one_reason_is_told_once(tmp_path: Path) -> None:
+    holes = [{"what": f"cell {number}", "why": "a damaged picture"} for number in range(4)]
+    page = write(tmp_path, results(holes=[*holes, {"what": "a", "why": "too short"}]))
+    assert page.count("a damaged picture") == 1
+    assert "4 of the same reason" in page
+    assert all(f"cell {number}" in page for number in range(4))
+    assert "<strong>a</strong>: too short" in page
+
+
+def test_comparisons_without_videos_in_common_are_told_in_two_words(tmp_path: Path) -> None:
+    lacking = [{"what": "a - b", "score": score} for score in ("ssim", "psnr")]
+    assert "<b>a - b:</b> not there</li>" in write(tmp_path, results(claims=[{**CLAIM, "evidence": lacking}]))
+
+
+def test_metapix_trained_otherwise_has_metapixs_colour_and_no_one_elses(tmp_path: Path) -> None:
+    labels = ("random", "pretrain", "metapix, trained alike", "metapix, trained at K = 5, T = 20")
+    curve = {"title": "t", "series": [{**SERIES, "label": label} for label in labels]}
+    lines = re.findall(r'<polyline class="line (.*?)"', write(tmp_path, results(curves=[curve])))
+    assert len(set(lines)) == 4
+    assert [line.split()[0] for line in lines][2:] == ["c0", "c0"]
+
+
+def test_points_chosen_by_factors_are_equally_far_apart_on_a_logarithmic_axis() -> None:
+    chart = line_chart("t", "T", "SSIM", [Line("a", Mark(0), [(5, 0.5), (10, 0.6), (20, 0.6)])], "log")
+    xs = [float(p.split(",")[0]) for p in re.findall(r'<polyline[^>]*points="(.*?)"', chart)[0].split()]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.11)
+    assert re.findall(r'text-anchor="middle"[^>]*>(.*?)<', chart) == ["5", "10", "20"]
+    assert line_chart("t", "T", "SSIM", [Line("a", Mark(0), [(0, 0.5), (10, 0.6)])], "log"), "0 has no logarithm: a plain axis"
 
 
 def test_a_band_is_drawn_around_its_line_and_inside_the_axes() -> None:

@@ -60,8 +60,8 @@ def test_jobs_wait_for_what_they_need_and_failures_name_what_they_cost(tmp_path:
     failures = run_jobs(jobs, 2, ALONE, lambda *note: notes.append(note))
     assert failures == {
         "bad": "bad cannot be made",
-        "after-bad": "bad is missing, which it needs",
-        "after-that": "after-bad is missing, which it needs",
+        "after-bad": "it needs what could not be made: bad",
+        "after-that": "it needs what could not be made: after-bad",
     }
     assert {path.name for path in tmp_path.iterdir()} == {"first", "middle", "last"}
     assert [note[:2] for note in sorted(notes)] == [(number, 6) for number in range(1, 7)]
@@ -91,7 +91,7 @@ class Rank(World):
 class Inline:
     """In place of the pool: the jobs one after the other, here."""
 
-    def __init__(self, jobs: Sequence[Job], _workers: int, _note: object) -> None:
+    def __init__(self, jobs: Sequence[Job], _workers: int, *_rest: object) -> None:
         self._jobs = jobs
 
     def run(self) -> dict[str, str]:

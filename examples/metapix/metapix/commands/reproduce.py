@@ -42,6 +42,7 @@ def reproduce(
     preset: Preset = "demo",
     only: Parts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time one step and say what the whole would take.")] = False,
+    collect: Annotated[bool, typer.Option("--collect", help="Put together what is done so far, and do no more.")] = False,
     seeds: Annotated[int, typer.Option(min=0, max=1000, help="How many seeds; 0: the preset's number.")] = 0,
     train: TrainOn = None,
     test: ScoreOn = None,
@@ -57,7 +58,7 @@ def reproduce(
 
     from gan_meta.distributed import connect
     from metapix.commands.people import progress_bars
-    from metapix.evaluation.reproduce.story import Order, check_given, check_parts, run_reproduction
+    from metapix.evaluation.reproduce.story import Order, check_given, check_parts, collect_reproduction, run_reproduction
     from metapix.evaluation.reproduce.suite import find_suite
     from metapix.evaluation.videos import check_selection
 
@@ -73,6 +74,9 @@ def reproduce(
     if dry_run:
         _tell_forecast(order)
         return
+    if collect:
+        _tell_results(collect_reproduction(order), out)
+        return
     with connect() as world, progress_bars() as bar:
         show = bar("jobs") if world.is_first else _silent
         results = run_reproduction(order, world, lambda done, total, _name: show(done, total))
@@ -83,8 +87,12 @@ def reproduce(
 def _tell_results(results: dict[str, Any], out: Path) -> None:
     for claim in results["claims"]:
         typer.echo(f"{claim['verdict']:>14}: {claim['text']}")
+    by_reason: dict[str, list[str]] = {}
     for hole in results["holes"]:
-        typer.echo(f"{'missing':>14}: {hole['what']}: {hole['why']}")
+        by_reason.setdefault(hole["why"], []).append(hole["what"])
+    for why, names in by_reason.items():
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        typer.echo(f"{'missing':>14}: {names[0]}{more}: {why}")
     typer.echo(f"report: {out / 'report.html'}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -67,10 +67,11 @@ def run_jobs(jobs: Sequence[Job], workers: int, world: World, note: Note) -> dic
         InputError: when a worker dies, as it does when memory runs out.
     """
     failures: dict[str, str] = {}
+    makers = {job.made: job.name for job in jobs}
     levels = [list(jobs)] if world.size == 1 else [[job for job in jobs if job.level == level] for level in sorted({j.level for j in jobs})]
     for level in levels:
         mine = [job for job in level[world.rank :: world.size] if not job.made.is_file()]
-        found = _Pool(mine, workers, note).run() if mine else {}
+        found = _Pool(mine, workers, note, makers).run() if mine else {}
         for told in world.gather(found):
             failures.update(told)
     return failures
@@ -79,10 +80,11 @@ def run_jobs(jobs: Sequence[Job], workers: int, world: World, note: Note) -> dic
 class _Pool:
     """The jobs of one rank, from a queue into processes."""
 
-    def __init__(self, jobs: Sequence[Job], workers: int, note: Note) -> None:
+    def __init__(self, jobs: Sequence[Job], workers: int, note: Note, makers: Mapping[Path, str]) -> None:
         self._waiting = list(jobs)
         self._to_come = {job.made for job in jobs}
         self._total, self._workers, self._note = len(jobs), workers, note
+        self._makers = makers
         self._failures: dict[str, str] = {}
 
     def run(self) -> dict[str, str]:
@@ -124,7 +126,7 @@ class _Pool:
             self._waiting.remove(job)
             if not lacking:
                 return job
-            self._finish(job, f"{lacking[0].name} is missing, which it needs")
+            self._finish(job, f"it needs what could not be made: {self._makers.get(lacking[0], lacking[0].name)}")
         return None
 
     def _finish(self, job: Job, problem: str) -> None:
@@ -141,6 +143,8 @@ def _work(run: Callable[..., None], arguments: tuple[Any, ...]) -> str:
             run(*arguments)
     except (SystemExit, gm.TrainingInterrupted):  # told to end; a training saves first
         os._exit(1)  # the pool would take it for the job's answer and begin the next
+    except torch.OutOfMemoryError as error:
+        return f"the device's memory is too small for it: {' '.join(str(error).split())[:200]}"
     except (InputError, OSError, gm.CheckpointError, gm.NonFiniteLossError) as error:
         return " ".join(str(error).split())
     return ""

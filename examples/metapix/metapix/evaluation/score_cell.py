@@ -52,7 +52,7 @@ def score_cell(cell: Cell, video: TestVideo, start_file: Path | None, preset: Pr
     with contextlib.ExitStack() as stack:
         estimator = stack.enter_context(MediapipeEstimator(tracking=False, masks=False)) if cell.protocol.pose_frames else None
         scores = FrameScores(truth, cell.protocol.pose_frames, estimator)
-        for images in _frames(cell, video, start_file, preset, cache, device, shots, truth):
+        for images in drawn_frames(cell, video, start_file, preset, cache, device, shots, truth):
             scores.add(images)
     write_rows(cache.frames_file(cell), scores.rows)
     result = {
@@ -82,9 +82,10 @@ def load_start(file: Path, digest: str) -> gm.GANPair:
     return gm.load_pair(file)
 
 
-def _frames(
+def drawn_frames(
     cell: Cell, video: TestVideo, start_file: Path | None, preset: Preset | None, cache: Cache, device: str, shots: Clip, truth: Clip
 ) -> Iterator[Tensor]:
+    """What a cell's start makes of the poses of ``truth`` once it is adapted, (n, 3, S, S) at a time; errors as :func:`score_cell`."""
     if start_file is None or preset is None:
         yield from _copied(cell.start.init, shots, truth)
         return

@@ -7,14 +7,18 @@ from html import escape
 from typing import Any
 
 from metapix.report import plots, words
+from metapix.report.claims import claims
 from metapix.report.media import Media
-from metapix.report.reproduction import claims, holes, spent, tables
+from metapix.report.reproduction import at_a_glance, holes, tables
 from metapix.report.results import Clip, Curve, Person, Results, Strip
-from metapix.report.scores import grouped, mark_of, metrics_of, score_group
+from metapix.report.scores import by_person, grouped, mark_of, metrics_of, score_group
 from metapix.report.style import STYLE
 
 POLICY = "default-src 'none'; img-src data:; media-src 'self' file: data:; style-src 'unsafe-inline'"
 """What the page may load: what is inside it, and videos beside it ("file:" for a page opened from disk). No network, no script."""
+
+_REPRODUCTIONS = ("claims", "curves", "tables", "pictures", "holes", "scores", "people", "time", "settings", "consent")
+"""The order of a reproduction's sections."""
 
 
 def page(name: str, results: Results, media: Media) -> str:
@@ -24,23 +28,25 @@ def page(name: str, results: Results, media: Media) -> str:
         "tables": ("Our numbers beside the paper's", tables(results.lines)),
         "holes": ("What is missing", holes(results.holes, results.not_computed)),
         "pictures": ("Pictures", "".join(_strip(strip, media) for strip in results.strips)),
-        "scores": ("Scores", _scores(results)),
+        "scores": ("Table 1, person by person", by_person(results.rows)) if results.lines else ("Scores", _scores(results)),
         "curves": ("Curves", _curves(results.curves)),
         "people": ("People", _people(results.people)),
-        "time": ("Time", _stages(results.stages) + spent(results.spent)),
-        "settings": ("Settings", _settings(results.settings)),
+        "time": ("Time", _stages(results.stages) + _spent(results.spent)),
+        "settings": ("Settings", at_a_glance(results.settings) + _settings(results.settings)),
         "consent": ("About these pictures", f'<p class="aside">{escape(words.CONSENT)}</p>'),
     }
-    shown = {key: section for key, section in sections.items() if section[1]}
+    order = _REPRODUCTIONS if results.lines else tuple(sections)
+    shown = {key: sections[key] for key in order if sections[key][1]}
     links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, (heading, _) in shown.items())
     bodies = "".join(f'<section id="{key}"><h2>{heading}</h2>{body}</section>' for key, (heading, body) in shown.items())
+    headline = "The paper's evaluation, run again" if results.lines else "A few frames of a person, and new moves"
     verdict = f'<p class="verdict">{escape(results.verdict)}</p>' if results.verdict else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(name)} · MetaPix report</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>'
-        f'<header><p class="eyebrow">MetaPix report · {escape(name)}</p><h1>A few frames of a person, and new moves</h1></header>'
+        f'<header><p class="eyebrow">MetaPix report · {escape(name)}</p><h1>{headline}</h1></header>'
         f'{_clips(results.videos, media)}{verdict}<nav aria-label="Sections"><ul>{links}</ul></nav>{bodies}'
         f"<footer><p>Made by <code>metapix report</code>. Method: {words.CREDIT}.</p></footer></main></body></html>\n"
     )
@@ -106,11 +112,12 @@ def _curves(curves: Sequence[Curve]) -> str:
     figures = ""
     for curve in curves:
         series = []
+        kinds: list[str] = []
         for index, one in enumerate(curve.series):
-            start = words.STARTS.get(one.label)
-            mark = mark_of(one.label, index, hollow=index >= plots.PALETTE)
-            series.append(plots.Line(start.short if start else one.label, mark, one.points, one.band))
-        chart = plots.line_chart(curve.title, curve.x_label, curve.y_label, series)
+            kinds.append(one.label.partition(",")[0])  # "metapix, trained alike" has MetaPix's colour
+            hollow = index >= plots.PALETTE or kinds.count(kinds[-1]) > 1
+            series.append(plots.Line(words.variant_words(one.label), mark_of(kinds[-1], index, hollow=hollow), one.points, one.band))
+        chart = plots.line_chart(curve.title, curve.x_label, curve.y_label, series, curve.x_scale)
         figures += f"<figure><h3>{escape(curve.title)}</h3>{chart or '<p>No finite points.</p>'}{plots.legend(series)}</figure>"
     return f'<div class="plots">{figures}</div>' if figures else ""
 
@@ -145,6 +152,13 @@ def _stages(stages: Sequence[tuple[str, float]]) -> str:
         '<div class="scroll"><table class="cost"><thead><tr><th scope="col">Stage</th><th scope="col">Time</th>'
         f'<th scope="col" class="words">Share</th></tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _spent(times: Sequence[tuple[str, float]]) -> str:
+    """CPU time in words, what it went into by the names of results.json."""
+    told = "; ".join(f"{escape(name.removesuffix('_cpu_seconds').replace('_', ' '))} {duration(seconds)}" for name, seconds in times)
+    whole = duration(sum(seconds for _, seconds in times))
+    return f"<p>CPU time, whatever else the machine did: {told}; together {whole}.</p>" if told else ""
 
 
 def duration(seconds: float) -> str:

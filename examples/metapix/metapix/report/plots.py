@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -83,18 +83,21 @@ def dot_plot(title: str, x_label: str, people: Sequence[str], series: Sequence[D
     return _svg(title, DOTS_WIDTH, height, parts)
 
 
-def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Line]) -> str:
-    """Lines with a marker at each point, and their bands behind them; "" without a finite point."""
+def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Line], x_scale: str = "linear") -> str:
+    """Lines with a marker at each point, and their bands behind them; "" without a finite point.
+
+    Args:
+        x_scale: ``"log"`` for points that were chosen by factors, as 5, 10, 20, 50: each is marked on the axis.
+    """
     lines = [line.sorted() for line in series]
     points = [point for line in lines for point in line.points]
     if not points:
         return ""
     xs, ys = zip(*points, strict=True)
-    x_axis = ticks(min(xs), max(xs), whole=all(x == int(x) for x in xs))  # half a frame or step means nothing
     bounds = [value for line in lines for band in line.band for value in band]
     y_axis = ticks(min(*ys, *bounds, max(ys)), max(*ys, *bounds, min(ys)))
     height = 250
-    x_of = _scale(x_axis[0], x_axis[-1], LEFT, LINES_WIDTH - RIGHT)
+    x_axis, x_of = _across(xs, x_scale)
     y_of = _scale(y_axis[0], y_axis[-1], height - BOTTOM, TOP + 14)
     parts = [_vertical_grid(x_axis, x_of, TOP + 14, height - BOTTOM), _x_title(x_label, LINES_WIDTH, height)]
     parts.append(f'<text class="axis" x="2" y="{TOP}">{escape(y_label)}</text>')
@@ -110,7 +113,17 @@ def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Line]) -
     return _svg(title, LINES_WIDTH, height, parts)
 
 
-def _band(line: Line, x_of: _Scale, y_of: _Scale) -> str:
+def _across(xs: Sequence[float], x_scale: str) -> tuple[list[float], Callable[[float], float]]:
+    """The marks on the axis, and from a value to its place; a logarithm needs two points above 0."""
+    own = sorted(set(xs))
+    if x_scale == "log" and own[0] > 0 and len(own) > 1:
+        place = _scale(math.log(own[0]), math.log(own[-1]), LEFT, LINES_WIDTH - RIGHT)
+        return own, lambda x: place(math.log(x))
+    axis = ticks(own[0], own[-1], whole=all(x == int(x) for x in xs))  # half a frame or step means nothing
+    return axis, _scale(axis[0], axis[-1], LEFT, LINES_WIDTH - RIGHT)
+
+
+def _band(line: Line, x_of: Callable[[float], float], y_of: _Scale) -> str:
     xs = [x for x, _ in line.points]
     upper = [(x, high) for x, (_, high) in zip(xs, line.band, strict=True)]
     lower = [(x, low) for x, (low, _) in zip(xs, line.band, strict=True)]
@@ -154,7 +167,7 @@ class _Scale:
         return self.start + (value - self.low) * self.factor
 
 
-def _vertical_grid(axis: Sequence[float], x_of: _Scale, top: float, bottom: float) -> str:
+def _vertical_grid(axis: Sequence[float], x_of: Callable[[float], float], top: float, bottom: float) -> str:
     return "".join(
         f'<line class="grid" x1="{x_of(value):.1f}" x2="{x_of(value):.1f}" y1="{top}" y2="{bottom}"/>'
         f'<text class="tick" text-anchor="middle" x="{x_of(value):.1f}" y="{bottom + 15}">{value:g}</text>'

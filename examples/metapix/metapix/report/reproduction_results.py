@@ -8,8 +8,21 @@ from dataclasses import dataclass
 from metapix.report.node import Node
 
 SCORES = ("ssim", "psnr", "mse", "person_psnr", "flicker", "change_error", "pck")
-"""The columns of a reproduction's tables; all others are in its scores.csv."""
+"""The columns of a reproduction's tables."""
+ALL_SCORES = (
+    *SCORES, "joint_error", "person_ssim", "face_psnr", "face_ssim", "ssim_piq", "ms_ssim", "lpips", "dists", "temporal_std",
+)  # fmt: skip
+"""With those of its further tables."""
 VERDICTS = ("holds", "does not hold", "undecided")
+
+
+@dataclass(frozen=True)
+class Video:
+    """The scores of one video, averaged over seeds."""
+
+    name: str
+    frames: int
+    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Line:
     paper: Mapping[str, float]
     done: int
     cells: int
+    videos: tuple[Video, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,17 +71,20 @@ def line_of(node: Node) -> Line:
         variant=node.text("variant"),
         shots=node.count("K"),
         steps=node.count("T"),
-        scores=node.numbers(SCORES),
+        scores=node.numbers(ALL_SCORES),
         low=_bounds(node, "_low"),
         high=_bounds(node, "_high"),
         paper=paper.numbers(SCORES) if paper else {},
         done=int(node.child("done").finite()),
         cells=int(node.child("cells").finite()),
+        videos=node.optional_each(
+            "videos", lambda video: Video(video.text("name"), int(video.child("frames").finite()), video.numbers(SCORES))
+        ),
     )
 
 
 def _bounds(node: Node, end: str) -> dict[str, float]:
-    found = node.numbers([score + end for score in SCORES])
+    found = node.numbers([score + end for score in ALL_SCORES])
     return {name.removesuffix(end): value for name, value in found.items()}
 
 

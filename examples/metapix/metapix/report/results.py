@@ -58,6 +58,7 @@ class Curve:
     x_label: str
     y_label: str
     series: tuple[Series, ...]
+    x_scale: str = "linear"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,13 @@ def _video_scores(node: Node) -> VideoScores:
 
 
 def _curve(node: Node) -> Curve:
-    return Curve(node.text("title"), node.text("x_label", ""), node.text("y_label", ""), node.child("series").each(_series))
+    return Curve(
+        node.text("title"),
+        node.text("x_label", ""),
+        node.text("y_label", ""),
+        node.child("series").each(_series),
+        node.text("x_scale", "linear"),
+    )
 
 
 def _series(node: Node) -> Series:

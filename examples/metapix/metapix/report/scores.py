@@ -24,6 +24,11 @@ def score_group(rows: Sequence[Row]) -> str:
     return f'{heading}<p class="soft">{escape(note)}</p>{_table(rows, len(people))}{_paired(rows)}{_dots(rows, people)}'
 
 
+def by_person(rows: Sequence[Row]) -> str:
+    """Dots per person and the numbers of each, of rows whose means stand elsewhere; "" without any."""
+    return "".join(_dots(group, _people(group)) for group in grouped(rows))
+
+
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows by data and reference: real people first, then the strongest help first; others after these, as they come."""
     orders = [list(DATA), list(REFERENCES)]
@@ -161,9 +166,13 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     varies = [len(set(column)) > 1 for column in zip(*settings, strict=True)]
     labels = []
     for row in rows:
-        parts = (row.model, f"K = {row.shots}" if row.shots else "", f"T = {row.steps}" if row.steps else "")
+        parts = ("", "", "") if row.model == "none" else (row.model, *_counts(row))
         labels.append(", ".join([_start(row).short, *(part for part, shown in zip(parts, varies, strict=True) if shown and part)]))
     return labels
+
+
+def _counts(row: Row) -> tuple[str, str]:
+    return f"K = {row.shots}" if row.shots else "", f"T = {row.steps}" if row.steps else ""
 
 
 def _marks(rows: Sequence[Row]) -> list[plots.Mark]:

@@ -93,7 +93,10 @@ td.best small { font-weight: 400; color: var(--ink); }
 .claims li.fails { border-color: var(--c1); }
 .claims p { margin: 0 0 0.3rem; }
 .claims ul { margin: 0; padding-left: 1.1rem; color: var(--soft); font-size: 0.9rem; }
+.claims ul b { font-weight: 500; color: var(--ink); }
 .claims ul li { border: 0; padding: 0; margin: 0; }
+.scores th small + small { color: var(--accent); }
+.intervals td small { display: block; font-size: 0.78em; }
 td.paper { color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; list-style: none; margin: 0.6rem 0 0; padding: 0; font-size: 0.88rem; }
 .legend li { display: inline-flex; align-items: center; gap: 0.4rem; }

@@ -52,6 +52,14 @@ STARTS = {
     "puppet": Start("puppet", "moves cut-out limbs, learns nothing", "puppet"),
 }
 
+
+def variant_words(variant: str) -> str:
+    """A line's or curve's name for people: ``"metapix, trained alike"`` is MetaPix trained alike; other names stay as they are."""
+    if variant in STARTS:
+        return STARTS[variant].name
+    return variant.replace("metapix, ", "MetaPix ", 1) if variant.startswith("metapix, ") else variant
+
+
 DATA = {"real": "Real people on video", "drawn": "Drawn people", "drawn and real": "Drawn people, and real ones on video"}
 
 REFERENCES = {

@@ -7,9 +7,11 @@ from typing import Any
 
 from metapix.evaluation.reproduce.gathering import Line
 from metapix.evaluation.reproduce.jobs import Workshop
-from metapix.evaluation.reproduce.plans import Entry
+from metapix.evaluation.reproduce.plans import TITLES, Entry
 from metapix.evaluation.score_cell import SNAPSHOT_PICTURES
 from metapix.evaluation.videos import TestVideo
+from metapix.report.reproduction import PARTS
+from metapix.report.words import variant_words
 
 _SWEEPS = {"fig5": ("shots", "K frames"), "fig6": ("steps", "T steps")}
 _AXES = {"ssim": "SSIM", "psnr": "PSNR (dB)", "mse": "MSE"}
@@ -26,8 +28,8 @@ def curves(lines: Sequence[Line]) -> list[dict[str, Any]]:
             for score, y_label in _AXES.items():
                 series = _series(mine, attribute, score)
                 if series:
-                    title = f"{y_label.split()[0]} after personalising {model}, over {x_label}"
-                    found.append({"title": title, "x_label": x_label, "y_label": y_label, "series": series})
+                    title = f"{PARTS[part].partition(':')[0]}: {y_label.split()[0]} of {TITLES.get(model, model)} over {x_label}"
+                    found.append({"title": title, "x_label": x_label, "y_label": y_label, "x_scale": "log", "series": series})
     return found
 
 
@@ -43,7 +45,7 @@ def strips(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVi
             rows = [[file.relative_to(workshop.out).as_posix() for file in row] for row in files if all(file.is_file() for file in row)]
             found.append(
                 {
-                    "title": f"{entry.model} {entry.init} adapts to {video.name}",
+                    "title": f"{TITLES.get(entry.model, entry.model)}, {variant_words(entry.init)}, adapts to {video.name}",
                     "caption": f"The real frame, and the picture after so many of T = {entry.steps} steps on K = {entry.shots} frames.",
                     "columns": ["real", *(f"{step} steps" for step in entry.snapshots)],
                     "rows": rows,

@@ -10,7 +10,8 @@ from typing import Any
 from metapix.errors import InputError
 from metapix.files import read_json, write_text
 
-_FILE = "reproduce.json"
+FOLDERS_ORDER = "reproduce.json"
+"""The file of the order that a folder is of."""
 
 
 def claim_folder(out: Path, order: Mapping[str, Any]) -> None:
@@ -19,7 +20,7 @@ def claim_folder(out: Path, order: Mapping[str, Any]) -> None:
     Raises:
         InputError: when it cannot be written, or holds another run or something else.
     """
-    file = out / _FILE
+    file = out / FOLDERS_ORDER
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not file.exists():

@@ -108,14 +108,16 @@ class Workshop:
 
 
 def all_jobs(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo], seeds: Sequence[int]) -> list[Job]:
-    """Every job once, a seed after the other, so that what is done first is a whole table."""
+    """Every job once, a part and a seed after the other, so that what is done first is a whole table."""
     jobs: dict[Path, Job] = {}
-    for seed in seeds:
-        found = [job for entry in entries for job in workshop.training_jobs(entry, seed)]
-        found.sort(key=lambda job: job.level)
-        found += [workshop.scoring_job(entry, video, seed) for entry in entries for video in videos if _plays(entry, seed)]
-        for job in found:
-            jobs.setdefault(job.made, job)
+    for part in dict.fromkeys(entry.part for entry in entries):
+        mine = [entry for entry in entries if entry.part == part]
+        for seed in seeds:
+            found = [job for entry in mine for job in workshop.training_jobs(entry, seed)]
+            found.sort(key=lambda job: job.level)
+            found += [workshop.scoring_job(entry, video, seed) for entry in mine for video in videos if _plays(entry, seed)]
+            for job in found:
+                jobs.setdefault(job.made, job)
     return list(jobs.values())
 
 

@@ -21,6 +21,7 @@ from metapix.evaluation.reproduce.claims import (
 )
 from metapix.evaluation.reproduce.gathering import Line
 from metapix.evaluation.statistics import compare
+from metapix.report.words import variant_words
 
 _ALIKE = "metapix, trained alike"
 
@@ -117,15 +118,23 @@ def _of_sweep(part: str, letter: str, attribute: str, lines: Lines, model: str) 
     def over_points(variant: str, score: str) -> Mapping[str, float]:
         return averaged([at[point].get(variant) for point in points], score)
 
-    everywhere = [better(f"at {letter} = {p}: MetaPix - pretrained", at[p].get(_ALIKE), at[p].get("pretrain")) for p in points]
+    everywhere = [better(f"MetaPix − pretrained at {letter} = {p}", at[p].get(_ALIKE), at[p].get("pretrain")) for p in points]
     elsewhere = [
-        Evidence(f"mean over {letter}: {fixed} - pretrained", score, compare(over_points(fixed, score), over_points("pretrain", score)))
+        Evidence(
+            f"{variant_words(fixed)} − pretrained, mean over {letter}",
+            score,
+            compare(over_points(fixed, score), over_points("pretrain", score)),
+        )
         for score in PAPERS_SCORES
     ]
     ends = [
-        better(f"{variant}: {letter} = {points[-1]} - {letter} = {points[0]}", at[points[-1]].get(variant), at[points[0]].get(variant))
+        better(
+            f"{variant_words(variant)}: {letter} = {points[-1]} − {letter} = {points[0]}",
+            at[points[-1]].get(variant),
+            at[points[0]].get(variant),
+        )
         for variant in ("random", "pretrain", _ALIKE)
-    ]  # fmt: skip
+    ]
     return [
         Claim(part, f"MetaPix is better than the pretrained start at every {letter}", "section 4.3",
               all_of([judge(one) for one in everywhere]), _flat(everywhere)),
@@ -140,7 +149,7 @@ def _gap_is_larger(lines: Lines, model: str, small: int, other: int, score: str)
         first, second = (pick(lines, model=model, variant=variant, shots=shots) for variant in (_ALIKE, "pretrain"))
         return minus(averaged([first], score), averaged([second], score))
 
-    return Evidence(f"gain at K = {small} - gain at K = {other}", score, compare(gain(small), gain(other)))
+    return Evidence(f"gain at K = {small} − gain at K = {other}", score, compare(gain(small), gain(other)))
 
 
 def _swept(lines: Lines, model: str, attribute: str) -> list[int]:
@@ -148,7 +157,16 @@ def _swept(lines: Lines, model: str, attribute: str) -> list[int]:
 
 
 def _between(first: Line | None, second: Line | None) -> str:
-    return " - ".join("(not there)" if line is None else f"{line.entry.variant} at T = {line.entry.steps}" for line in (first, second))
+    """ "MetaPix − pretrained at T = 20"; where K = T = all on one side only, both sides say their own."""
+    names = ["(not there)" if line is None else variant_words(line.entry.variant) for line in (first, second)]
+    counts = ["" if line is None else _setting_of(line) for line in (first, second)]
+    if counts[0] == counts[1]:
+        return f"{names[0]} − {names[1]}{counts[0]}"
+    return f"{names[0]}{counts[0]} − {names[1]}{counts[1]}"
+
+
+def _setting_of(line: Line) -> str:
+    return " with K = T = all" if line.entry.steps == "all" else f" at T = {line.entry.steps}"
 
 
 def _flat(groups: Sequence[Sequence[Evidence]]) -> tuple[Evidence, ...]:

@@ -10,6 +10,8 @@ from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.starts import LEARNS_NOTHING
 
 NO_MODEL = "none"
+TITLES = {"pix2pixhd": "Pix2PixHD", "posewarp": "Posewarp", NO_MODEL: "none"}
+"""Models as the paper's table names them."""
 
 
 @dataclass(frozen=True)

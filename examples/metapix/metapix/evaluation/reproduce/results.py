@@ -13,18 +13,16 @@ from typing import Any
 from metapix.evaluation.frame_scores import HIGHER_IS_BETTER
 from metapix.evaluation.reproduce.figures import curves, strips
 from metapix.evaluation.reproduce.gathering import Line, gather
-from metapix.evaluation.reproduce.jobs import Workshop, cells_of
+from metapix.evaluation.reproduce.jobs import Workshop, all_jobs, cells_of
 from metapix.evaluation.reproduce.markdown import markdown
 from metapix.evaluation.reproduce.paper_claims import CLAIMS
-from metapix.evaluation.reproduce.plans import NO_MODEL, Entry
+from metapix.evaluation.reproduce.plans import NO_MODEL, TITLES, Entry
+from metapix.evaluation.reproduce.shown import shown_videos
 from metapix.evaluation.train_start import start_file, time_spent
 from metapix.evaluation.videos import TestVideo
 from metapix.files import write_text
 from metapix.report import build_report
 from metapix.report.words import PAPER_TABLE_1
-
-TITLES = {"pix2pixhd": "Pix2PixHD", "posewarp": "Posewarp", NO_MODEL: "none"}
-"""Models as the paper's table names them."""
 
 _PACKAGES = ("gan-meta", "metapix", "torch", "torchvision", "numpy", "piq", "mediapipe", "opencv-contrib-python")
 
@@ -54,15 +52,16 @@ def write_results(
     results: dict[str, Any] = {
         "settings": _settings(workshop, seeds, parts, videos),
         "rows": [_row(line, videos) for line in lines if line.entry.part == "table1" and line.scores],
-        "lines": [{**line.describe(), "model": _title(line), "paper": _paper(line)} for line in lines],
+        "lines": [{**line.describe(), "model": _title(line), "paper": _paper(line), "videos": line.videos()} for line in lines],
         "claims": claims,
-        "holes": [{"what": what, "why": why} for what, why in problems.items()] + _holes(lines, problems),
-        "not_computed": dict(next((line.not_computed for line in lines if line.done), {})),
-        "spent": _spent(workshop, entries, seeds, lines),
+        "holes": [{"what": what, "why": why} for what, why in problems.items()] + _unfinished(workshop, lines, videos, seeds, problems),
+        "not_computed": _not_computed(workshop, lines),
+        "spent": _spent(workshop, entries, videos, seeds),
         "people": _people(workshop, videos),
         "curves": curves(lines),
         "strips": strips(workshop, entries, videos),
-        "verdict": _verdict(claims),
+        "videos": shown_videos(workshop, entries, videos),
+        "verdict": _verdict(claims, lines, len(videos), len(seeds)),
     }
     out = workshop.out
     write_text(out / "scores.csv", _scores(workshop, entries, videos, seeds))
@@ -99,23 +98,35 @@ def _title(line: Line) -> str:
     return TITLES.get(line.entry.model, line.entry.model)
 
 
-def _holes(lines: Sequence[Line], problems: Mapping[str, str]) -> list[dict[str, str]]:
-    """Lines that lack cells for a reason that is not named already: a run that was cut short."""
-    if problems:
-        return []
-    return [
-        {"what": f"{line.entry.part}: {line.entry.variant}, K = {line.entry.shots}, T = {line.entry.steps}",
-         "why": f"{line.cells - line.done} of {line.cells} cells are not done"}
-        for line in lines
-        if line.done < line.cells
-    ]  # fmt: skip
+def _unfinished(
+    workshop: Workshop, lines: Sequence[Line], videos: Sequence[TestVideo], seeds: Sequence[int], problems: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Parts that lack cells for a reason that is not named already: a run that was cut short, or is still going on."""
+    named = {job.made for job in all_jobs(workshop, [line.entry for line in lines], videos, seeds) if job.name in problems}
+    found = []
+    for part in dict.fromkeys(line.entry.part for line in lines):
+        mine = [line.entry for line in lines if line.entry.part == part]
+        files = {workshop.cache.result_file(cell) for entry in mine for cell, _ in cells_of(entry, workshop, videos, seeds)}
+        lacking = sum(not file.is_file() and file not in named for file in files)
+        if lacking:
+            found.append({"what": part, "why": f"{lacking} of {len(files)} cells are not done; the same command goes on"})
+    return found
 
 
-def _spent(workshop: Workshop, entries: Sequence[Entry], seeds: Sequence[int], lines: Sequence[Line]) -> dict[str, float]:
-    """CPU seconds of the starts that are there, each once, and of all cells."""
-    files = {start_file(workshop.starts, workshop.start(entry, seed)) for entry in entries for seed in seeds}
-    training = sum(time_spent(file).get("cpu_seconds", 0.0) for file in files if file.is_file())
-    return {"training_cpu_seconds": round(training, 1), "scoring_cpu_seconds": round(sum(line.cpu_seconds for line in lines), 1)}
+def _not_computed(workshop: Workshop, lines: Sequence[Line]) -> dict[str, str]:
+    missing = dict(next((line.not_computed for line in lines if line.done), {}))
+    if workshop.suite.pose_frames == 0:
+        missing |= dict.fromkeys(("pck", "joint_error"), "the preset estimates no poses")
+    return missing
+
+
+def _spent(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo], seeds: Sequence[int]) -> dict[str, float]:
+    """CPU seconds of the starts and the cells that are there; what several parts share counts once."""
+    starts = {start_file(workshop.starts, workshop.start(entry, seed)) for entry in entries for seed in seeds}
+    training = sum(time_spent(file).get("cpu_seconds", 0.0) for file in starts if file.is_file())
+    cells = {cell.digest: cell for entry in entries for cell, _ in cells_of(entry, workshop, videos, seeds)}
+    scoring = sum(result["cpu_seconds"] for cell in cells.values() if (result := workshop.cache.read(cell)) is not None)
+    return {"training_cpu_seconds": round(training, 1), "scoring_cpu_seconds": round(scoring, 1)}
 
 
 def _settings(workshop: Workshop, seeds: Sequence[int], parts: Sequence[str], videos: Sequence[TestVideo]) -> dict[str, Any]:
@@ -136,11 +147,17 @@ def _people(workshop: Workshop, videos: Sequence[TestVideo]) -> list[dict[str, s
     return trained + [{"name": video.name, "kind": video.kind, "role": "unseen in training; scored"} for video in videos]
 
 
-def _verdict(claims: Sequence[Mapping[str, Any]]) -> str:
-    counts = {name: sum(claim["verdict"] == name for claim in claims) for name in ("holds", "does not hold", "undecided")}
-    if not claims:
-        return ""
-    return f"Of {len(claims)} claims, {counts['holds']} hold here, {counts['does not hold']} do not, {counts['undecided']} undecided."
+def _verdict(claims: Sequence[Mapping[str, Any]], lines: Sequence[Line], videos: int, seeds: int) -> str:
+    """In a few sentences: how many claims hold, which do not, on how much, and whether it is all there."""
+    told = []
+    if claims:
+        found = [sum(claim["verdict"] == name for claim in claims) for name in ("holds", "does not hold", "undecided")]
+        told.append(f"Claims: {found[0]} hold here, {found[1]} do not, {found[2]} undecided.")
+    told += [f"Does not hold: {claim['text']}." for claim in claims if claim["verdict"] == "does not hold"]
+    told.append(f"Scored on {videos} video{'s' if videos > 1 else ''} with {seeds} seed{'s' if seeds > 1 else ''}.")
+    if any(line.done < line.cells for line in lines):
+        told.append("Some of it is missing.")
+    return " ".join(told)
 
 
 def _scores(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo], seeds: Sequence[int]) -> str:

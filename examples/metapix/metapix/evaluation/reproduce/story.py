@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_meta.distributed import World
+from gan_meta.distributed import ALONE, World
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
 from metapix.evaluation.reproduce.data import find_people
-from metapix.evaluation.reproduce.folder import claim_folder
+from metapix.evaluation.reproduce.folder import FOLDERS_ORDER, claim_folder
 from metapix.evaluation.reproduce.jobs import Workshop, all_jobs
 from metapix.evaluation.reproduce.plans import PARTS, Entry, entries_of
 from metapix.evaluation.reproduce.results import write_results
+from metapix.evaluation.reproduce.shown import shown_jobs
 from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.run import Note, run_jobs
 from metapix.evaluation.videos import TestVideo
@@ -140,8 +141,21 @@ def run_reproduction(order: Order, world: World, note: Note) -> dict[str, Any]:
     for folder in (workshop.cache.folder, workshop.starts):
         folder.mkdir(parents=True, exist_ok=True)
     problems = plan.problems | run_jobs(all_jobs(workshop, plan.entries, plan.videos, seeds), order.workers, world, note)
+    problems |= run_jobs(shown_jobs(workshop, plan.entries, plan.videos), order.workers, world, note)
     results: dict[str, Any] = world.on_first(lambda: write_results(workshop, plan.entries, plan.videos, seeds, order.parts, problems))
     return results
+
+
+def collect_reproduction(order: Order) -> dict[str, Any]:
+    """Put together what is done of an order, as :func:`run_reproduction` does at its end, and name what is not.
+
+    Raises:
+        InputError: when the folder holds no reproduction, or another one.
+    """
+    if not (order.out / FOLDERS_ORDER).is_file():
+        raise InputError(f"{order.out} holds no reproduction to collect; run the same command without --collect first")
+    plan = prepare(order, ALONE, lambda *_: None)
+    return write_results(plan.workshop, plan.entries, plan.videos, order.all_seeds, order.parts, plan.problems)
 
 
 def _usable_models(suite: Suite) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gan_meta.naming import unknown_name
@@ -53,6 +53,7 @@ class Suite:
         name: also that of the training presets.
         models: names of models, of :data:`metapix.recipe.MODELS`; the figures and ablations are of the first.
         changes: settings other than the training presets', as ``"section.key=value"``.
+        changes_of: further ones of single models, by their name.
         shots, steps: K and T of Table 1.
         shot_sweep, step_sweep: K of figure 5 and T of figure 6.
         ablation_steps: T of the ablations of eps and freeze-D.
@@ -66,6 +67,7 @@ class Suite:
     name: str
     models: tuple[str, ...] = ("pix2pixhd",)
     changes: tuple[str, ...] = ()
+    changes_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shots: int = 5
     steps: int = 20
     shot_sweep: tuple[int, ...] = (1, 3, 5, 8, 10, 20)
@@ -88,7 +90,7 @@ class Suite:
         """
         if model not in MODELS:
             raise InputError(unknown_name("model", model, MODELS))
-        return load_preset(self.name, [*self.changes, *changes], model)
+        return load_preset(self.name, [*self.changes, *self.changes_of.get(model, ()), *changes], model)
 
     def protocol(self, preset: Preset) -> Protocol:
         """How this suite scores a model that is trained so."""
@@ -103,6 +105,7 @@ SUITES = {
     "demo": Suite(
         "demo",
         changes=("recipe.size=48", "meta_train.iterations=45"),
+        changes_of={"posewarp": ("recipe.size=64",)},  # its sizes are multiples of 32
         ablation_steps=40,
         seeds=2,
         pose_frames=3,
