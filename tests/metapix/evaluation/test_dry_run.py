@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
+from metapix.cli import main
 from metapix.evaluation.reproduce.dry_run import Measured, forecast, measure
 from metapix.evaluation.reproduce.plans import PARTS, entries_of
 from metapix.evaluation.reproduce.story import Order
@@ -29,10 +31,30 @@ def test_table_1_counted_by_hand() -> None:
     pretraining, meta_training = 2, 2 * 20
     steps = pretraining + 2 * meta_training + 3 * (2 * all_steps + 4 * 20)
     frames = 8 * pretraining + (8 + 5) * meta_training + 3 * (2 * all_steps * 8 + 4 * 20 * 5)
-    assert (part.starts, part.cells, part.steps) == (4 * 2, 8 * 3 * 2, steps * 2)
+    assert (part.starts, part.cells, part.steps) == (4 * 2, (6 * 2 + 2) * 3, steps * 2)
     assert part.operations == frames * 10 * 2
     assert part.hours == pytest.approx(frames * 2 / 3600)
     assert dataclasses.replace(whole, part="table1") == part
+
+
+def test_the_command_says_cells_operations_hours_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_gib = dataclasses.replace(ONE, memory=2.0 * 2**30, notes=("a note",))
+    monkeypatch.setattr("metapix.evaluation.reproduce.dry_run.measure", lambda _preset, _shots: two_gib)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["metapix", "reproduce", "--dry-run", "--only", "table1", "--workers", "4", "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    head, table1, whole, model = capsys.readouterr().out.splitlines()
+    assert head.split() == ["part", "starts", "cells", "steps", "TFLOP", "CPU", "hours", "hours", "by", "4"]
+    assert table1.split()[:3] == ["table1", "8", str((6 * 2 + 2) * 8)]
+    cpu_hours, hours = (float(word.replace(",", "")) for word in table1.split()[-2:])
+    assert hours == pytest.approx(cpu_hours / 4, abs=0.01)
+    assert whole.split()[1:] == table1.split()[1:]
+    assert model == "pix2pixhd: 1.0000 CPU s a frame and step, about 2.0 GiB a process; a note"
+    assert not out.exists()
 
 
 def test_parts_share_starts_and_cells() -> None:

@@ -109,7 +109,7 @@ def _tell_forecast(order: Order) -> None:
         except InputError as error:
             typer.echo(f"{model}: left out, {error}")
     entries = entries_of(order.parts, suite, list(measured))
-    typer.echo(f"{'part':<10}{'starts':>8}{'cells':>8}{'steps':>11}{'TFLOP':>13}{'CPU hours':>12}{'hours':>12}")
+    typer.echo(f"{'part':<10}{'starts':>8}{'cells':>8}{'steps':>11}{'TFLOP':>13}{'CPU hours':>12}{f'hours by {order.workers}':>12}")
     for row in forecast(order, entries, measured):
         hours = row.hours / order.workers
         typer.echo(

@@ -149,7 +149,7 @@ def _of_part(part: str, order: Order, entries: Sequence[Entry], measured: dict[s
     return Forecast(
         part,
         len(starts) * seeds,
-        len(cells) * len(tests) * seeds,
+        sum(1 if key[1] in LEARNS_NOTHING else seeds for key in cells) * len(tests),  # what learns nothing has no seeds
         sum(steps for steps, _, _ in work) * seeds,
         sum(frames * one.step_operations for frames, one in frame_steps) * seeds,
         seconds * seeds / 3600,
