@@ -132,7 +132,7 @@ def test_what_is_done_is_put_together_at_any_time_and_the_rest_is_named(people: 
     assert "Some of it is missing." in found["verdict"]
     spent = sum(float(cell["cpu_seconds"]) for cell in cells if cell["init"] != "puppet")
     assert found["spent"]["scoring_cpu_seconds"] == pytest.approx(spent, abs=0.1), "a cell that two parts share counts once"
-    assert json.loads((copy / "results.json").read_text()) == found
+    assert json.loads((copy / "results.json").read_text())["holes"] == found["holes"]
 
 
 def test_a_second_run_does_only_what_failed(people: Path, run: Path, tmp_path: Path) -> None:
