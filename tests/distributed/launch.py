@@ -46,7 +46,7 @@ def start(ranks: int, cases: list[dict[str, Any]]) -> list[BaseProcess]:
 
 
 def start_command(ranks: int, arguments: list[str], folder: Path) -> list[BaseProcess]:
-    """The `metapix` command as :func:`start` starts processes; what each one says goes to ``folder/RANK.out`` and ``RANK.err``."""
+    """The `metapix` command as :func:`start` starts processes; each one's stderr goes to ``folder/RANK.err``."""
     port = _free_port()
     processes = [_CONTEXT.Process(target=_command, args=(rank, ranks, port, arguments, folder)) for rank in range(ranks)]
     with mock.patch.dict(os.environ, PYTHONPATH=_path()):
@@ -99,9 +99,8 @@ def _place(rank: int, ranks: int, port: int) -> None:
 def _command(rank: int, ranks: int, port: int, arguments: list[str], folder: Path) -> None:
     _place(rank, ranks, port)
     torch.set_num_threads(1)
-    for number, end in ((1, "out"), (2, "err")):
-        with (folder / f"{rank}.{end}").open("w") as file:
-            os.dup2(file.fileno(), number)
+    with (folder / f"{rank}.err").open("w") as file:
+        os.dup2(file.fileno(), 2)
     from metapix.cli import main
 
     sys.argv = ["metapix", *arguments]

@@ -1,7 +1,4 @@
-"""The real commands on several processes: the same theta on one, two and three, and under torchrun after a SIGTERM and a killed process.
-
-The undisturbed runs are forked from a server that has imported torch, with the environment that torchrun gives: a third of the work.
-"""
+"""The real commands under the real torchrun: the same theta on one, two and three processes, and after a SIGTERM and a killed process."""
 
 from __future__ import annotations
 
@@ -17,15 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from metapix.cli import app
 from metapix.training import stages
 from metapix.training.preset import load_preset
 from metapix.training.subjects import find_subjects
-from typer.testing import CliRunner
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_tensors
 from tests.distributed import launch
+from tests.metapix.test_people import metapix
 from tests.metapix.test_training import TINY, quiet, rows
 
 ITERATIONS = 8
@@ -51,23 +47,17 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calm(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run of two processes, each with a share of every batch."""
     out = tmp_path_factory.mktemp("calm") / "run"
-    told = forked(2, start, out, "--parallel", "frames", "--run-logs", "csv,jsonl,console")
-    assert told[0].splitlines()[-1] == f"start: {out / 'theta.safetensors'}"
-    assert sum(text.count("start: ") for text in told) == 1
+    done = finish(torchrun(2, start, out, "--parallel", "frames", "--run-logs", "csv,jsonl,console"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"start: {out / 'theta.safetensors'}"
+    assert done.stdout.count("start: ") == 1
+    assert "Traceback" not in done.stderr
     return out
 
 
 def options(start: Path, out: Path) -> list[str]:
     changes = [change for change in (*TINY, *SETTINGS) if not change.startswith("recipe.")]
     return ["meta-train", "--init", str(start), "--out", str(out), *(word for change in changes for word in ("--set", change))]
-
-
-def forked(ranks: int, start: Path, out: Path, *more: str) -> list[str]:
-    """Run the command on so many processes to a good end; what each has said on stdout."""
-    folder = out.parent
-    assert launch.finish(launch.start_command(ranks, [*options(start, out), *more], folder)) == [0] * ranks
-    assert not any("Traceback" in (folder / f"{rank}.err").read_text() for rank in range(ranks))
-    return [(folder / f"{rank}.out").read_text() for rank in range(ranks)]
 
 
 def torchrun(ranks: int, start: Path, out: Path, *more: str, restarts: int = 0) -> subprocess.Popen[str]:
@@ -138,7 +128,8 @@ def test_one_two_and_three_processes_give_the_same_theta(start: Path, calm: Path
     (tmp_path / "one").mkdir()
     preset = load_preset("demo", [*TINY, *SETTINGS])
     stages.meta_train(preset, find_subjects([], preset.data, 32, tmp_path, 0), start, tmp_path / "one", tick=quiet)
-    forked(3, start, tmp_path / "three", "--parallel", "tasks", "--run-logs", "csv")
+    done = finish(torchrun(3, start, tmp_path / "three", "--parallel", "tasks", "--run-logs", "csv"))
+    assert done.returncode == 0, done.stderr
     for other in (calm, tmp_path / "three"):
         weights, pictures = difference(tmp_path / "one" / "theta.safetensors", other / "theta.safetensors")
         assert weights < 1e-5
@@ -160,15 +151,13 @@ def test_a_sigterm_and_then_a_killed_process_change_no_bit(start: Path, calm: Pa
     assert "start it again in the same way to go on" in stopped[0]
     reached = iterations(out)[-1]
     assert 2 <= reached < ITERATIONS - 1
-    assert "stopped" in CliRunner().invoke(app, ["status", str(out)]).stdout
+    assert "stopped" in metapix("status", out).stdout
 
     process = torchrun(2, start, out, "--parallel", "frames", "--resume", restarts=1)
     wait(process, lambda: iterations(out)[-1] >= reached + 1)
     os.kill(process_of(1, out), signal.SIGKILL)
     done = finish(process)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"start: {out / 'theta.safetensors'}"
-    assert done.stdout.count("start: ") == 1
     assert "metapix: process 0 of 2: another process of this training has ended" in done.stderr
     theta, undisturbed = (load_tensors(folder / "theta.safetensors")[0] for folder in (out, calm))
     assert all(torch.equal(theta[name], undisturbed[name]) for name in undisturbed)
