@@ -9,7 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from gan_meta.game.adam import AdamRates, adam_update
 from gan_meta.game.inner import Turn
+from gan_meta.game.instance_norm import ClosedFormInstanceNorm
 from gan_meta.game.player_loss import own_gradients
 from gan_meta.game.rates import scaled
 from gan_meta.game.state import GameState
@@ -69,7 +71,8 @@ class _Seat(nn.Module):
 
 def _ask(pair: GANPair, tensors: Mapping[str, Tensor], question: Callable[[], TurnLosses]) -> TurnLosses:
     seated = {f"pair.{name}": tensor for name, tensor in tensors.items()}
-    answer: TurnLosses = torch.func.functional_call(_Seat(pair), seated, (question,))
+    with ClosedFormInstanceNorm():
+        answer: TurnLosses = torch.func.functional_call(_Seat(pair), seated, (question,))
     return answer
 
 
@@ -81,21 +84,8 @@ def _moved(table: Table, state: GameState, gradients: Mapping[str, Tensor], posi
         weights.update({name: weights[name].add(gradient, alpha=-lr) for name, gradient in gradients.items()})
         return replace(state, weights=weights)
     means, squares, counts = dict(state.means), dict(state.squares), dict(state.counts)
-    beta1, beta2 = table.inner.betas
     for name, gradient in gradients.items():
         counts[name] += 1
-        means[name] = means[name].lerp(gradient, 1 - beta1)
-        squares[name] = squares[name].mul(beta2).addcmul(gradient, gradient, value=1 - beta2)
-        root = guarded_sqrt(squares[name]) / (1 - beta2 ** counts[name]) ** 0.5
-        step_size = lr / (1 - beta1 ** counts[name])
-        weights[name] = weights[name].addcdiv(means[name], root.add(table.inner.eps), value=-step_size)
+        rates = AdamRates(lr, *table.inner.betas, table.inner.eps, counts[name])
+        weights[name], means[name], squares[name] = adam_update(weights[name], gradient, means[name], squares[name], rates)
     return replace(state, weights=weights, means=means, squares=squares, counts=counts)
-
-
-def guarded_sqrt(square: Tensor) -> Tensor:
-    """The square root, whose slope is taken as 0 at 0, where it is infinite.
-
-    Adam's update of a weight with no gradient so far is ``mean / (sqrt(square) + eps)`` with ``mean = 0``, so the slope of the
-    root does not matter there, but infinity times 0 would. Below the smallest normal number, whose root no eps notices, counts as 0.
-    """
-    return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()

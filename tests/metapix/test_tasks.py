@@ -113,3 +113,14 @@ def test_samples_need_clips_of_one_size() -> None:
         ClipSamples([noise_clip(2, 16), noise_clip(2, 24)])
     with pytest.raises(ValueError, match="one or more"):
         ClipSamples([])
+
+
+def test_samples_are_made_on_the_device_they_are_asked_for_on() -> None:
+    samples = ClipSamples([noise_clip(3, 16)])
+    batch = samples.made_on("meta").batch([0, 2])
+    assert {name: (tensor.device.type, tuple(tensor.shape)) for name, tensor in batch.items()} == {
+        "pose": ("meta", (2, 18, 16, 16)),
+        "image": ("meta", (2, 3, 16, 16)),
+    }
+    assert samples.batch([0])["pose"].device.type == "cpu"
+    assert samples.made_on("meta").frames is samples.frames

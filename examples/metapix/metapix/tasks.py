@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -25,17 +26,19 @@ class ClipSamples:
     Args:
         pose: the form of the pose: ``"heatmaps"`` or ``"labels"`` for ``"pose"`` (18, S, S), ``"joints"`` for Posewarp's
             ``"joints"`` (14, 2).
+        device: where samples are made; frames and joints themselves, 8 bits a value and 18 points a frame, stay where the clips are.
 
     Raises:
         ValueError: when there is no clip, or clips differ in size.
     """
 
-    def __init__(self, clips: Sequence[Clip], pose: str = "heatmaps") -> None:
+    def __init__(self, clips: Sequence[Clip], pose: str = "heatmaps", device: str | torch.device = "cpu") -> None:
         sizes = {clip.size for clip in clips}
         if len(sizes) != 1:
             raise ValueError(f"clips must be one or more, all of one size; got sizes {sorted(sizes)}")
         self.size = sizes.pop()
         self.pose = pose
+        self.device = torch.device(device)
         self.frames = torch.cat([clip.frames for clip in clips])
         self.joints = torch.cat([clip.joints for clip in clips])
 
@@ -45,10 +48,16 @@ class ClipSamples:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at these indices."""
         index = torch.as_tensor(list(indices), dtype=torch.long)
-        joints, image = self.joints[index], to_unit(self.frames[index])
+        joints, image = self.joints[index].to(self.device), to_unit(self.frames[index].to(self.device))
         if self.pose == "joints":
             return {"joints": posewarp_joints(joints), "image": image}
         return {"pose": draw_poses(joints, self.size, self.pose), "image": image}
+
+    def made_on(self, device: str | torch.device) -> ClipSamples:
+        """The same samples, made on another device."""
+        samples = copy.copy(self)
+        samples.device = torch.device(device)
+        return samples
 
 
 def with_pose(clip: Clip, reference: Tensor | None, person_weight: float = 0.0, pose_input: str = "heatmaps") -> Batch:

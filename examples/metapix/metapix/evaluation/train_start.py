@@ -21,7 +21,7 @@ from metapix.training import stages
 from metapix.training.preset import Preset
 from metapix.training.run_options import RunOptions
 from metapix.training.statistics import with_statistics
-from metapix.training.subjects import Subject, Together, find_subjects
+from metapix.training.subjects import Subject, Together, find_subjects, samples_on
 
 _NO_PICTURES = RunOptions(sample_every=10**9)
 
@@ -92,7 +92,7 @@ def _pretrain_further(start: Start, preset: Preset, subjects: list[Subject], bef
     pair = on_device(gm.load_pair(before), device)
     conditioning = conditioning_of(pair)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
-    samples = Together([conditioning.examples(subject.samples) for subject in subjects])
+    samples = Together([conditioning.examples(samples) for samples in samples_on(subjects, device)])
     steps = preset.meta_train.iterations * preset.meta_train.meta_batch_size * start.steps
     every = preset.pretrain.checkpoint_every
     return gm.pretrain(

@@ -29,7 +29,7 @@ from metapix.training.preset import Preset
 from metapix.training.run_options import USUAL, RunOptions
 from metapix.training.shown import Shown
 from metapix.training.statistics import with_statistics
-from metapix.training.subjects import Subject, Together
+from metapix.training.subjects import Subject, Together, samples_on
 
 Tick = Callable[[int, int | None], None]
 
@@ -66,7 +66,7 @@ def pretrain(
     torch.manual_seed(seed)
     pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), _objective(preset.recipe)))
     conditioning = conditioning_of(pair)
-    samples = Together([conditioning.examples(subject.samples) for subject in subjects])
+    samples = Together([conditioning.examples(samples) for samples in samples_on(subjects, world.device)])
     shown = Shown(subjects, conditioning)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
     with TrainingLog(out, "pretrain", options, is_active=world.is_first) as log, _refused(ValueError):
@@ -193,7 +193,7 @@ def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int,
     options = dataclasses.asdict(preset.meta_train)
     shots, queries, name, carry = (options.pop(key) for key in ("shots", "queries", "algorithm", "carry_optimizer"))
     objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
-    people, names = [subject.samples for subject in subjects], [subject.name for subject in subjects]
+    people, names = samples_on(subjects, device), [subject.name for subject in subjects]
     with _refused(ValueError, TypeError):
         tasks = conditioning.tasks(people, shots, queries, names)
         algorithm = gm.algorithms.create(name, objective=objective, inner=game, carry_optimizer=carry)

@@ -37,8 +37,8 @@ class Subject:
 class FolderSamples:
     """The frames of a clip folder as samples, read from the disk when asked for; as :class:`ClipSamples` otherwise."""
 
-    def __init__(self, folder: Path, size: int, pose: str) -> None:
-        self._folder, self._size, self._pose = folder, size, pose
+    def __init__(self, folder: Path, size: int, pose: str, device: str | torch.device = "cpu") -> None:
+        self._folder, self._size, self._pose, self._device = folder, size, pose, device
         self._count = count_frames(folder)
 
     def __len__(self) -> int:
@@ -47,7 +47,11 @@ class FolderSamples:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples at these indices."""
         clip = read_clip(self._folder, lambda _count: indices).resized(self._size)
-        return ClipSamples([clip], self._pose).batch(range(len(clip)))
+        return ClipSamples([clip], self._pose, self._device).batch(range(len(clip)))
+
+    def made_on(self, device: str | torch.device) -> FolderSamples:
+        """The same samples, made on another device."""
+        return FolderSamples(self._folder, self._size, self._pose, device)
 
 
 class Together:
@@ -64,6 +68,14 @@ class Together:
         """The samples at these indices."""
         parts = [self._people[self._where[index][0]].batch([self._where[index][1]]) for index in indices]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def samples_on(subjects: Sequence[Subject], device: str | torch.device) -> list[BatchSource]:
+    """The subjects' samples, their poses drawn where the network is, so that joints travel there instead of maps (3,000 times as much
+    at 512 x 512); those of the released data come as they are.
+    """
+    made = (subject.samples for subject in subjects)
+    return [samples.made_on(device) if isinstance(samples, ClipSamples | FolderSamples) else samples for samples in made]
 
 
 def find_subjects(paths: Sequence[Path], data: Data, size: int, cache: Path, seed: int, tick: Tick | None = None) -> list[Subject]:
