@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import gan_meta as gm
-from gan_meta.distributed import ALONE, World
 from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
 from metapix.errors import InputError
-from metapix.evaluate import Row, evaluate_nearest, evaluate_puppet, evaluate_start, make_row
-from metapix.evaluation.held_out import score_held_out
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts
 from metapix.recipe import Recipe, facts_of, recipe_of, start_model
 from metapix.reference import REFERENCE_CHANNELS, reference_of
-from metapix.tasks import evenly_spaced, split
 
 Tick = Callable[[int, int | None], None]
 
@@ -138,92 +134,8 @@ def personalize_to(
     return Personalized(taken, scores)
 
 
-def check_lengths(clips: Sequence[Clip], shots: int) -> None:
-    """See that every clip has K frames to learn from and some to be scored on, before the long work.
-
-    Raises:
-        InputError: when one is too short.
-    """
-    for clip in clips:
-        evenly_spaced(split(clip)[0], shots)
-
-
-def evaluation(
-    start: gm.GANPair,
-    recipe: Recipe,
-    clips: Sequence[Clip],
-    shots: int,
-    steps: int,
-    init_file: Path,
-    *,
-    choosing: bool = False,
-    source: str = "nearest",
-    seed: int = 0,
-    world: World = ALONE,
-    tick: Tick | None = None,
-) -> dict[str, Any]:
-    """The contents of ``results.json``: the nearest frame, the puppet, the start as it is, and the start personalised.
-
-    Args:
-        choosing, source: as for :func:`personalize_to`; with ``choosing`` each clip's scores then say what was chosen.
-        world: the processes that share the clips; each gets all scores.
-
-    Raises:
-        InputError: when a clip is too short, or the source is unknown.
-    """
-    kept = str(facts_of(init_file).get("start", "metapix"))
-    init, conditioning = kept if kept in _INITS else "metapix", _conditioning(start, source)
-    reference = conditioning.reference
-    objective = recipe.objective()
-    mine = clips[world.rank :: world.size]
-    data = "real" if any(clip.kind == "real" for clip in clips) else "drawn"
-    rows: list[Row] = [
-        make_row("none", "nearest-frame", shots, 0, _of_all(world, evaluate_nearest(mine, shots)), data, reference),
-        make_row("none", "puppet", shots, 0, _of_all(world, evaluate_puppet(mine, shots)), data, reference),
-    ]
-    for number in dict.fromkeys((0, steps)):
-        videos: list[dict[str, Any]] = []
-        for clip in mine:
-            if number and choosing:
-                videos.append(_score_by_choice(start, recipe, clip, shots, number, seed, conditioning))
-            else:
-                inner, weight = recipe.inner(number), recipe.person_weight
-                videos += evaluate_start(start, [clip], objective, inner, shots, seed=seed, person_weight=weight, conditioning=conditioning)
-            if tick is not None:
-                tick(len(videos), len(mine))
-        rows.append(make_row(conditioning.title, init, shots, number, _of_all(world, videos), data, reference))
-    settings = {
-        "init": init_file.name,
-        "K": shots,
-        "T": steps,
-        "seed": seed,
-        "choosing": choosing,
-        "source": source,
-        "recipe": recipe.as_dict(),
-    }
-    return {"settings": settings, "rows": rows, "people": [{"name": clip.name, "kind": clip.kind, "role": "scored"} for clip in clips]}
-
-
-def _of_all(world: World, videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The scores of all ranks' clips, in the order of the clips."""
-    gathered: list[list[dict[str, Any]]] = world.gather(videos)
-    return [ours[place] for place in range(len(gathered[0])) for ours in gathered if place < len(ours)]
-
-
 def _conditioning(start: gm.GANPair, source: str) -> Conditioning:
     try:
         return conditioning_of(start, source)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def _score_by_choice(
-    start: gm.GANPair, recipe: Recipe, clip: Clip, shots: int, steps: int, seed: int, conditioning: Conditioning
-) -> dict[str, Any]:
-    first, rest = split(clip)
-    chosen = evenly_spaced(first, shots)
-    inner = dataclasses.replace(recipe.inner(steps), schedule="constant")
-    adapted, found = personalize_by_choice(
-        start, chosen, recipe.objective(), inner, seed, person_weight=recipe.person_weight, conditioning=conditioning
-    )
-    return score_held_out(adapted, chosen, rest, {"steps": found.steps, "strength": found.strength}, conditioning)

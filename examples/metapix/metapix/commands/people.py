@@ -153,35 +153,57 @@ def retarget(
 
 def evaluate(
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clip folders or videos of people the start has not seen.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json and report.html.")],
-    init: Start = None,
-    frames: Frames = 5,
-    steps: Steps = 20,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json, report.html and the scores frame by frame.")],
+    init: Annotated[
+        list[Path] | None,
+        typer.Option("--init", metavar="THETA", help="A start; give it again for more of them; default: the one that ships."),
+    ] = None,
+    frames: Annotated[list[int], typer.Option(min=1, max=50, help="K, frames to learn from; give it again for more values.")] = [5],  # noqa: B006
+    steps: Annotated[list[int], typer.Option(min=0, help="T, steps of personalising; give it again for more values.")] = [20],  # noqa: B006
+    select: Annotated[str, typer.Option(help="Which K frames: 'even', or 'random' by seed.")] = "even",
     choose: Choose = None,
     model: Model = None,
     source: Source = "nearest",
     reference: ReferenceKind = None,
     seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeat with so many seeds, --seed and the next ones.")] = 1,
     device: Device = "cpu",
     cache: Cache = _CLIPS,
 ) -> None:
-    """Score a start on people: learn from the first 85% of each clip, score the rest, beside what learns nothing."""
-    from metapix.people import check_lengths, evaluation, start_with_recipe
+    """Score starts on people: learn from the first 85% of each clip, score the rest, beside what learns nothing; goes on after a kill."""
+    from metapix.evaluation.own import Grid
+    from metapix.evaluation.own_results import evaluation
+    from metapix.evaluation.videos import check_selection
     from metapix.ranks import connected, in_turn
-    from metapix.reference import reference_of
 
-    file = _start_file(init)
+    grid = Grid(tuple(dict.fromkeys(frames)), tuple(dict.fromkeys(steps)), tuple(range(seed, seed + seeds)), check_selection(select))
+    files = list(dict.fromkeys(init or [_start_file(None)]))
     with connected(device) as world, progress_bars(is_shown=world.is_first) as tick:
-        start, recipe = in_turn(world, lambda: start_with_recipe(file, reference, str(world.device), model))
-        choosing = reference_of(start) != "none" if choose is None else choose
+        starts = in_turn(world, lambda: _starts(files, reference, str(world.device), model, source, choose))
         world.on_first(lambda: make_folder(out))
-        people = in_turn(world, lambda: [_open(clip, recipe.size, cache, tick) for clip in clips])
-        world.on_first(lambda: check_lengths(people, frames))
-        results: dict[str, Any] = evaluation(
-            start, recipe, people, frames, steps, file, choosing=choosing, source=source, seed=seed, world=world, tick=tick("scoring")
-        )
+        people = in_turn(world, lambda: [_open(clip, starts[0].recipe.size, cache, tick) for clip in clips])
+        world.on_first(lambda: make_folder(out / "cells"))
+        results = evaluation(starts, people, grid, out / "cells", world, tick("scoring"))
         if world.is_first:
             _write_scores(results, out)
+
+
+def _starts(files: Sequence[Path], reference: str | None, device: str, model: str | None, source: str, choose: bool | None) -> list[Any]:
+    """The starts to be scored, all of one size."""
+    from metapix.errors import InputError
+    from metapix.evaluation.own_results import own_start
+    from metapix.people import start_with_recipe
+    from metapix.reference import reference_of
+
+    starts = []
+    for file in files:
+        pair, recipe = start_with_recipe(file, reference, device, model)
+        choosing = reference_of(pair) != "none" if choose is None else choose
+        starts.append(own_start(file, pair, recipe, source, choosing))
+        if recipe.size != starts[0].recipe.size:
+            sizes = f"{files[0]} draws {starts[0].recipe.size} pixels and {file} {recipe.size}"
+            raise InputError(f"{sizes}; scores of different sizes do not compare: evaluate them one by one")
+    return starts
 
 
 def _write_scores(results: dict[str, Any], out: Path) -> None:
@@ -192,7 +214,8 @@ def _write_scores(results: dict[str, Any], out: Path) -> None:
     write_text(out / "results.json", json.dumps(results, indent=1))
     for row in results["rows"]:
         scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)
-        typer.echo(f"{row['init']:<22} K={row['K']} T={row['T']}: {scores}")
+        name = f"{row['init']} {row['start']}" if "start" in row else row["init"]
+        typer.echo(f"{name:<22} K={row['K']} T={row['T']}: {scores}")
     typer.echo(f"report: {build_report(out)}")
 
 

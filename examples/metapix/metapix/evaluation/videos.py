@@ -35,6 +35,30 @@ def check_selection(name: str) -> str:
     return name
 
 
+def choose_shots(name: str, border: int, count: int, selection: str, seed: int) -> list[int]:
+    """The numbers of K frames of a video's first part.
+
+    Args:
+        name: the video's, which random frames depend on beside the seed.
+        border: how many frames the first part has.
+        selection: one of :data:`SELECTIONS`.
+
+    Raises:
+        InputError: when there are too few.
+    """
+    first = _RELEASED_FIRST if selection == "released" else 0
+    there = border - first
+    if not 1 <= count <= there:
+        place = f"after frame {first} of its first 85%" if first else "in its first 85%"
+        raise InputError(f"{name} has {max(there, 0)} frames {place}, and K = {count} were asked for")
+    if selection == "released":
+        return [first + number * (there // count) for number in range(count)]
+    if selection == "random":
+        generator = torch.Generator().manual_seed(derive_seed(seed, "shots", name))
+        return sorted(torch.randperm(there, generator=generator)[:count].tolist())
+    return [there // 2] if count == 1 else [number * (there - 1) // (count - 1) for number in range(count)]
+
+
 @dataclass(frozen=True)
 class TestVideo:
     """A clip folder to personalise to and to be scored on.
@@ -86,17 +110,7 @@ class TestVideo:
         Raises:
             InputError: when the first part has too few.
         """
-        first = _RELEASED_FIRST if selection == "released" else 0
-        there = self.border - first
-        if not 1 <= count <= there:
-            place = f"after frame {first} of its first 85%" if first else "in its first 85%"
-            raise InputError(f"{self.name} has {max(there, 0)} frames {place}, and K = {count} were asked for")
-        if selection == "released":
-            return [first + number * (there // count) for number in range(count)]
-        if selection == "random":
-            generator = torch.Generator().manual_seed(derive_seed(seed, "shots", self.name))
-            return sorted(torch.randperm(there, generator=generator)[:count].tolist())
-        return [there // 2] if count == 1 else [number * (there - 1) // (count - 1) for number in range(count)]
+        return choose_shots(self.name, self.border, count, selection, seed)
 
     def scored(self, most: int) -> list[int]:
         """The numbers of the frames to be scored: the first ones of the last 15%, in a row, so that motion can be judged."""
