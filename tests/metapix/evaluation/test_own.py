@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> list[OwnStart]:
     for seed, init in enumerate(("pretrain", "metapix")):
         torch.manual_seed(seed)
         pair = gm.models.create("pix2pixhd", pose_channels=18, base_channels=4, n_downsample=1, n_blocks=1, discriminator_channels=4)
-        gm.save_pair(pair, folder / f"{init}.safetensors", {"start": init}, RECIPE.extra())
+        gm.save_pair(pair, folder / f"{init}.safetensors", {"start": init, "recipe": RECIPE.as_dict()})
         made.append(own_start(folder / f"{init}.safetensors", pair, RECIPE, "nearest", choosing=False))
     return made
 
@@ -83,7 +85,9 @@ def test_every_start_k_t_and_seed_is_scored_and_compared_at_the_same_k_and_t(
 
 
 def test_two_seeds_are_averaged_clip_by_clip(clips: list[Clip], starts: list[OwnStart], tmp_path: Path) -> None:
-    found = [evaluation(starts[:1], clips, Grid((3,), (2,), seeds, "random"), tmp_path, ALONE)["rows"][-1] for seeds in ((0,), (1,), (0, 1))]
+    found = [
+        evaluation(starts[:1], clips, Grid((3,), (2,), seeds, "random"), tmp_path, ALONE)["rows"][-1] for seeds in ((0,), (1,), (0, 1))
+    ]
     first, second, both = ([video["psnr"] for video in row["videos"]] for row in found)
     assert first != second
     assert both == pytest.approx(np.add(first, second) / 2)
@@ -124,3 +128,15 @@ def test_at_most_so_many_frames_are_scored(clips: list[Clip], starts: list[OwnSt
     results = evaluation(starts[:1], clips, Grid((2,), (0,), most_frames=2), tmp_path, ALONE)
     assert {video["frames"] for row in results["rows"] for video in row["videos"]} == {2}
     assert json.loads(json.dumps(results)) == results
+
+
+def test_starts_of_different_sizes_are_refused(starts: list[OwnStart], tmp_path: Path) -> None:
+    other = tmp_path / "large.safetensors"
+    gm.save_pair(starts[0].pair, other, {"start": "metapix"} | {"recipe": dataclasses.replace(RECIPE, size=64).as_dict()})
+    done = subprocess.run(
+        [sys.executable, "-m", "metapix", "evaluate", tmp_path, "--init", starts[0].file, "--init", other, "--out", tmp_path / "out"],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "draws 32 pixels" in done.stderr
+    assert "scores of different sizes do not compare" in " ".join(done.stderr.split())

@@ -13,10 +13,12 @@ from metapix.data.drawn import draw_clip
 from metapix.data.pose import Detection
 from metapix.errors import InputError
 from metapix.evaluate import score_clip
+from metapix.evaluation import frame_scores
 from metapix.evaluation.crops import SMALLEST, crop_scores, face_box, person_box
 from metapix.evaluation.frame_scores import FrameScores, missing_metrics, read_rows, summarise, write_rows
+from metapix.evaluation.grid import Protocol
 from metapix.evaluation.pose_fidelity import pose_scores, torso_length
-from metapix.poses.pose_input import to_unit
+from metapix.poses.pose_input import to_bytes, to_unit
 from metapix.poses.skeleton import INDEX
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -61,7 +63,31 @@ def test_a_picture_with_nan_is_named(clip: Clip) -> None:
 def test_what_is_not_computed_has_a_reason() -> None:
     assert "needs 161" in missing_metrics(48)["ms_ssim"]
     assert "ms_ssim" not in missing_metrics(256)
-    assert {"fid", "kid"} <= set(missing_metrics(256))
+    assert "weights missing" in missing_metrics(256)["fid"]
+
+
+def test_with_its_weights_here_a_metric_of_sets_sees_all_stored_frames_and_cells_have_other_names(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = frame_scores.weights_here()
+    missing, seen = gm.metrics.missing_weights, []
+
+    def measure(images: torch.Tensor, real: torch.Tensor) -> float:
+        seen.append((images, real))
+        return 12.5
+
+    monkeypatch.setattr(gm.metrics, "missing_weights", lambda name: [] if name == "kid" else missing(name))
+    monkeypatch.setattr(gm.metrics, "kid", measure)
+    scores, generated = FrameScores(clip), noisy(clip)
+    for part in generated.split(3):
+        scores.add(part)
+    assert scores.summary() == {**summarise(scores.rows), "kid": 12.5}
+    assert torch.equal(seen[0][0], to_unit(to_bytes(generated)))
+    assert torch.equal(seen[0][1], to_unit(clip.frames))
+    assert "kid" not in scores.not_computed
+    assert "kid" not in before
+    assert frame_scores.weights_here() == (*before, "kid")
+    assert Protocol(48, weights=("kid",)).describe() == {**Protocol(48).describe(), "weights": ("kid",)}
 
 
 def test_rows_survive_the_file_and_a_damaged_file_is_named(tmp_path: Path) -> None:

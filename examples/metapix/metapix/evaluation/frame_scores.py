@@ -34,12 +34,12 @@ COLUMNS = ("frame", *MEANS, "brightness")
 HIGHER_IS_BETTER = {
     "ssim": True, "psnr": True, "mse": False, "ssim_piq": True, "ms_ssim": True, "person_psnr": True, "person_ssim": True,
     "face_psnr": True, "face_ssim": True, "flicker": False, "change_error": False, "pck": True, "joint_error": False, "lpips": False,
-    "dists": False, "temporal_std": False,
+    "dists": False, "temporal_std": False, "fid": False, "kid": False,
 }  # fmt: skip
 
 
 class FrameScores:
-    """Takes generated frames as they come and scores them against the real ones.
+    """Takes generated frames as they come and scores them against the real ones. FID and KID keep them, as 8-bit pictures.
 
     Args:
         truth: the real frames with their poses.
@@ -54,6 +54,8 @@ class FrameScores:
         self._before: tuple[Tensor, Tensor] | None = None
         self.rows: list[Row] = []
         self.not_computed = missing_metrics(truth.size)
+        self._of_sets = [name for name in ("fid", "kid") if name not in self.not_computed]
+        self._stored: list[Tensor] = []
 
     def add(self, generated: Tensor) -> None:
         """The next frames, (n, 3, S, S), about [-1, 1]; they are rounded to 8 bits first, as a stored picture would be.
@@ -76,6 +78,16 @@ class FrameScores:
             if first + number in self._posed and self._estimator is not None:
                 row.update(pose_scores(stored[number], part.joints[number], self._estimator))
         self.rows += rows
+        if self._of_sets:
+            self._stored.append(stored)
+
+    def summary(self) -> dict[str, float]:
+        """The video's scores: :func:`summarise`'s, and FID and KID between all frames and the real ones where their weights are here."""
+        sets: dict[str, float] = {}
+        if self._of_sets:
+            images, real = to_unit(torch.cat(self._stored)), to_unit(self._truth.frames)
+            sets = {name: getattr(gm.metrics, name)(images, real) for name in self._of_sets}
+        return {name: value for name, value in (summarise(self.rows) | sets).items() if math.isfinite(value)}
 
     def _whole(self, rows: Sequence[Row], images: Tensor, real: Tensor) -> None:
         scores = {**gm.metrics.image_metrics(images, real), "brightness": (images.flatten(1).double().mean(1) + 1) * 127.5}
@@ -113,9 +125,12 @@ def missing_metrics(size: int) -> dict[str, str]:
         files = gm.metrics.missing_weights(name)
         if files:
             missing[name] = f"weights missing: {', '.join(files)}"
-    for name in ("fid", "kid"):
-        missing.setdefault(name, "needs all pictures of a video at once; see gan_meta.metrics")
     return missing
+
+
+def weights_here() -> tuple[str, ...]:
+    """The metrics whose networks' weights are on this machine; scores are of one kind only where these are the same."""
+    return tuple(name for name in gm.metrics.WEIGHTS if not gm.metrics.missing_weights(name))
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, float]:

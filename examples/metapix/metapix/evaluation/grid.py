@@ -28,6 +28,7 @@ class Protocol:
         pose_frames: estimate the pose in at most so many of them; 0 for none.
         epochs: of the rows with K = T = all.
         memory_shots: frames that a pair which looks at frames is shown where K = all.
+        weights: the metrics that can be computed beside the usual ones; with new weights, cells are scored anew.
     """
 
     size: int
@@ -36,6 +37,12 @@ class Protocol:
     pose_frames: int = 0
     epochs: float = 10.0
     memory_shots: int = 5
+    weights: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """As plain values; without weights as if there were no such field, so that cells keep the names they had before it."""
+        values = dataclasses.asdict(self)
+        return values if self.weights else {name: value for name, value in values.items() if name != "weights"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Cell:
     def digest(self) -> str:
         """16 hexadecimal digits; the start's enter through its own."""
         rest = {option.name: getattr(self, option.name) for option in dataclasses.fields(self) if option.name not in ("start", "protocol")}
-        return digest_of({**rest, "start": self.start.digest, "protocol": dataclasses.asdict(self.protocol), "release": RELEASE})
+        return digest_of({**rest, "start": self.start.digest, "protocol": self.protocol.describe(), "release": RELEASE})
 
     def describe(self) -> dict[str, Any]:
         """What stands in the table of all cells."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from gan_meta.distributed import World
 from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning
 from metapix.data.clip import Clip
-from metapix.evaluation.frame_scores import FrameScores, missing_metrics, summarise, write_rows
+from metapix.evaluation.frame_scores import FrameScores, weights_here, write_rows
 from metapix.evaluation.starts import digest_of
 from metapix.evaluation.videos import choose_shots
 from metapix.files import read_json, write_text
@@ -153,7 +152,7 @@ def cell_digest(cell: OwnCell) -> str:
         {
             "init": cell.init, "start": start, "K": cell.shots, "T": cell.steps, "clip": [cell.clip.name, content.hexdigest()],
             "seed": cell.seed if cell.learns else None, "selection": cell.grid.selection, "most_frames": cell.grid.most_frames,
-            "not_computed": sorted(missing_metrics(cell.clip.size)), "release": RELEASE,
+            "weights": weights_here(), "release": RELEASE,
         }
     )  # fmt: skip
 
@@ -174,8 +173,7 @@ def _scored(cell: OwnCell, folder: Path, digest: str) -> Scores:
     for part in images:
         scores.add(part)
     write_rows(folder / f"{digest}.csv", scores.rows)
-    means = {name: value for name, value in summarise(scores.rows).items() if math.isfinite(value)}
-    result = {"name": cell.clip.name, "frames": len(truth), **means, **facts}
+    result = {"name": cell.clip.name, "frames": len(truth), **scores.summary(), **facts}
     write_text(file, json.dumps(result, indent=1))
     return result
 

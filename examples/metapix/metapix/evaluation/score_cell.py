@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from metapix.data.clip import Clip
 from metapix.data.pose import MediapipeEstimator
 from metapix.errors import InputError
 from metapix.evaluation.adapting import adapt, poses_of, shots_of
-from metapix.evaluation.frame_scores import FrameScores, summarise, write_rows
+from metapix.evaluation.frame_scores import FrameScores, write_rows
 from metapix.evaluation.grid import Cache, Cell
 from metapix.evaluation.videos import TestVideo
 from metapix.files import write_picture, write_text
@@ -59,8 +58,8 @@ def score_cell(cell: Cell, video: TestVideo, start_file: Path | None, preset: Pr
         **cell.describe(),
         "frames": len(truth),
         "kind": video.kind,
-        # JSON has no infinity; a frame that is met exactly has an infinite PSNR, which only a copy of it can have.
-        "scores": {name: value for name, value in summarise(scores.rows).items() if math.isfinite(value)},
+        # Without what is infinite, which JSON cannot say: the PSNR of a frame that is met exactly, as only a copy of it can be.
+        "scores": scores.summary(),
         "not_computed": scores.not_computed,
         "seconds": round(time.perf_counter() - wall, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),

@@ -30,6 +30,8 @@ EXPLAINED = {
     "face_ssim": "Likewise.",
     "lpips": "With VGG16, by piq; lower is nearer.",
     "dists": "By piq; lower is nearer.",
+    "fid": "Fréchet distance of Inception's features of all scored frames, by piq; with so few frames only good for sets of one size.",
+    "kid": "Kernel distance of the same features, by piq; lower is nearer.",
     "temporal_std": "Standard deviation over frames of each frame's mean pixel, as in the released code (0–255).",
 }
 """How each score is computed: its protocol."""

@@ -10,7 +10,7 @@ from metapix.report.node import Node
 SCORES = ("ssim", "psnr", "mse", "person_psnr", "flicker", "change_error", "pck")
 """The columns of a reproduction's tables."""
 ALL_SCORES = (
-    *SCORES, "joint_error", "person_ssim", "face_psnr", "face_ssim", "ssim_piq", "ms_ssim", "lpips", "dists", "temporal_std",
+    *SCORES, "joint_error", "person_ssim", "face_psnr", "face_ssim", "ssim_piq", "ms_ssim", "lpips", "dists", "fid", "kid", "temporal_std",
 )  # fmt: skip
 """With those of its further tables."""
 VERDICTS = ("holds", "does not hold", "undecided")

@@ -9,6 +9,7 @@ from typing import Any
 
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
+from metapix.evaluation.frame_scores import weights_here
 from metapix.evaluation.grid import Protocol
 from metapix.recipe import MODELS
 from metapix.training.preset import Preset, load_preset
@@ -94,7 +95,7 @@ class Suite:
 
     def protocol(self, preset: Preset) -> Protocol:
         """How this suite scores a model that is trained so."""
-        return Protocol(preset.recipe.size, self.selection, self.most_frames, self.pose_frames, self.epochs, self.shots)
+        return Protocol(preset.recipe.size, self.selection, self.most_frames, self.pose_frames, self.epochs, self.shots, weights_here())
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
