@@ -6,8 +6,10 @@ import csv
 import dataclasses
 import json
 import math
+import os
 import re
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -85,6 +87,34 @@ def test_every_line_is_there_beside_the_papers(results: dict[str, Any]) -> None:
     assert lines == [("table1", *row) for row in table] + [("fig7", *row) for row in figure]
     assert results["lines"][1]["paper"] == {"ssim": 0.69, "psnr": 19.31, "mse": 2673.4}
     assert [video["name"] for row in results["rows"] for video in row["videos"]] == ["good"] * 8
+
+
+RANK = """
+import sys
+from pathlib import Path
+from gan_meta.distributed import connect
+from metapix.evaluation.reproduce.story import run_reproduction
+from tests.metapix.evaluation.test_reproduce import order, silent
+
+if __name__ == "__main__":
+    with connect() as world:
+        assert world.size == 2
+        run_reproduction(order(Path(sys.argv[1]), Path(sys.argv[2])), world, silent)
+"""
+
+
+def test_two_processes_of_torchrun_share_the_cells_and_come_to_the_same(
+    people: Path, run: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(RANK)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([*launcher, script, people, tmp_path / "out"], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    shared = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [shared[part] for part in ("lines", "claims", "holes")] == [results[part] for part in ("lines", "claims", "holes")]
+    assert {file.name for file in (tmp_path / "out" / "cells").iterdir()} == {file.name for file in (run / "cells").iterdir()}
 
 
 def test_bad_videos_are_named_and_the_rest_goes_on(results: dict[str, Any]) -> None:
