@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import gan_meta as gm
@@ -102,8 +103,7 @@ def measure(preset: Preset, shots: int) -> Measured:
         play(1)
     step = _cpu_seconds(lambda: play(_TIMED)) / _TIMED / frames
     weights = _COPIES * sum(parameter.numel() * parameter.element_size() for parameter in pair.parameters())
-    activations = max(_peak() - before - weights, 0.0)
-    memory = before + weights + activations * scale * preset.recipe.batch_size / frames
+    memory = before + weights + _kept_for_the_way_back(lambda: play(1)) * scale * preset.recipe.batch_size / frames
 
     def draw_and_score() -> None:
         scores = FrameScores(clip)
@@ -198,6 +198,21 @@ def _cpu_seconds(action: Callable[[], None]) -> float:
     start = time.process_time()
     action()
     return time.process_time() - start
+
+
+def _kept_for_the_way_back(step: Callable[[], None]) -> float:
+    """Bytes that a step's operations keep for their derivatives, each storage once; weights, which do not grow with pictures, left out."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if not tensor.is_leaf or not tensor.requires_grad:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        step()
+    return float(sum(kept.values()))
 
 
 def _peak() -> float:
