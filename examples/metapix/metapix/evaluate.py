@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import gan_meta as gm
-from metapix.conditioning import Conditioning, Poses
+from metapix.conditioning import Poses
 from metapix.data.clip import Clip
 from metapix.personalize import draw, personalize, pose_inputs
 from metapix.poses.pose_input import person_discs, to_bytes, to_unit
@@ -68,7 +68,6 @@ def evaluate_start(
     seed: int = 0,
     person_weight: float = 0.0,
     curve: Sequence[int] = (),
-    conditioning: Conditioning | None = None,
     on_clip: Callable[[Clip, gm.GANPair, Tensor], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Personalise a start to K frames of each clip's first 85% and score it on the rest.
@@ -78,14 +77,13 @@ def evaluate_start(
         person_weight: as for :func:`metapix.personalize.personalize`.
         curve: numbers of steps at which to take the mean PSNR on the scored frames while the start adapts; each clip's scores
             then have ``"psnr_curve"``, in this order.
-        conditioning: how the scored frames are drawn; default: the start's own.
         on_clip: called with (clip, the adapted pair, the generated frames) after each clip.
     """
     videos = []
     for clip in clips:
         first, rest = split(clip)
         chosen = evenly_spaced(first, shots)
-        poses = pose_inputs(start, chosen, rest, conditioning)
+        poses = pose_inputs(start, chosen, rest)
         by_step = {0: _mean_psnr(draw(start, poses), rest)} if 0 in curve else {}
 
         def take(

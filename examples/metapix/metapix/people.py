@@ -23,8 +23,6 @@ from metapix.reference import REFERENCE_CHANNELS, reference_of
 
 Tick = Callable[[int, int | None], None]
 
-_INITS = ("random", "pretrain", "pretrain-equal-steps", "metapix")
-
 
 def start_with_recipe(path: Path, reference: str | None, device: str = "cpu", model: str | None = None) -> tuple[gm.GANPair, Recipe]:
     """A start and how it wants to be personalised.
@@ -106,7 +104,7 @@ def personalize_to(
         raise InputError("--choose and --keep-best are two ways to find the number of steps; use one of them")
     if keep_best and held_out is None:
         raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
-    conditioning = _conditioning(start, source)
+    conditioning = conditioning_by(start, source)
     small, objective = shots.resized(recipe.size), recipe.objective()
     score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report, conditioning)
 
@@ -134,7 +132,12 @@ def personalize_to(
     return Personalized(taken, scores)
 
 
-def _conditioning(start: gm.GANPair, source: str) -> Conditioning:
+def conditioning_by(start: gm.GANPair, source: str) -> Conditioning:
+    """How the start is told of the K frames.
+
+    Raises:
+        InputError: when the source is unknown.
+    """
     try:
         return conditioning_of(start, source)
     except ValueError as error:

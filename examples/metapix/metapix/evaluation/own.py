@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 import gan_meta as gm
 from gan_meta.distributed import World
@@ -18,14 +16,13 @@ from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning
 from metapix.data.clip import Clip
 from metapix.evaluation.frame_scores import FrameScores, weights_here, write_rows
+from metapix.evaluation.score_cell import copied_frames
 from metapix.evaluation.starts import digest_of
 from metapix.evaluation.videos import choose_shots
 from metapix.files import read_json, write_text
 from metapix.personalize import generate, personalize, pose_inputs
-from metapix.poses.pose_input import to_unit
-from metapix.puppet.puppet import Puppet
 from metapix.recipe import Recipe
-from metapix.tasks import nearest_frames, split
+from metapix.tasks import split
 
 Scores = dict[str, Any]
 Tick = Callable[[int, int | None], None]
@@ -128,7 +125,8 @@ def score_cells(cells: Sequence[OwnCell], folder: Path, world: World, tick: Tick
         InputError: when a kept cell is damaged, or a generated picture holds NaN.
         OSError, NonFiniteLossError: when a file cannot be written, or a game diverges.
     """
-    digests = [cell_digest(cell) for cell in cells]
+    contents = {id(clip): _content_digest(clip) for clip in {id(cell.clip): cell.clip for cell in cells}.values()}
+    digests = [cell_digest(cell, contents[id(cell.clip)]) for cell in cells]
     mine: dict[str, Scores] = {}
     own = dict(list(zip(digests, cells, strict=True))[world.rank :: world.size])
     for number, (digest, cell) in enumerate(own.items(), 1):
@@ -141,20 +139,25 @@ def score_cells(cells: Sequence[OwnCell], folder: Path, world: World, tick: Tick
     return [found[digest] for digest in digests]
 
 
-def cell_digest(cell: OwnCell) -> str:
-    """16 hexadecimal digits that name all that a cell's scores depend on."""
-    content = hashlib.sha256(cell.clip.frames.numpy().tobytes() + cell.clip.joints.numpy().tobytes())
+def cell_digest(cell: OwnCell, content: str) -> str:
+    """16 hexadecimal digits that name all that a cell's scores depend on; ``content`` is the digest of its clip's frames and joints."""
     start = None
     if cell.start is not None:
         recipe = cell.start.recipe.as_dict()
         start = {"file": cell.start.digest, "recipe": recipe, "source": cell.start.source, "choosing": cell.start.choosing}
     return digest_of(
         {
-            "init": cell.init, "start": start, "K": cell.shots, "T": cell.steps, "clip": [cell.clip.name, content.hexdigest()],
+            "init": cell.init, "start": start, "K": cell.shots, "T": cell.steps, "clip": [cell.clip.name, content],
             "seed": cell.seed if cell.learns else None, "selection": cell.grid.selection, "most_frames": cell.grid.most_frames,
             "weights": weights_here(), "release": RELEASE,
         }
     )  # fmt: skip
+
+
+def _content_digest(clip: Clip) -> str:
+    content = hashlib.sha256(clip.frames.numpy().tobytes())
+    content.update(clip.joints.numpy().tobytes())
+    return content.hexdigest()
 
 
 def _scored(cell: OwnCell, folder: Path, digest: str) -> Scores:
@@ -166,7 +169,7 @@ def _scored(cell: OwnCell, folder: Path, digest: str) -> Scores:
     scores = FrameScores(truth)
     facts: Scores = {}
     if cell.start is None:
-        images: Iterator[Tensor] | list[Tensor] = [_copied(cell.init, shots, truth)]
+        images = copied_frames(cell.init, shots, truth)
     else:
         adapted, facts = _adapted(cell, cell.start, shots)
         images = generate(adapted, pose_inputs(adapted, shots, truth, cell.start.conditioning))
@@ -176,13 +179,6 @@ def _scored(cell: OwnCell, folder: Path, digest: str) -> Scores:
     result = {"name": cell.clip.name, "frames": len(truth), **scores.summary(), **facts}
     write_text(file, json.dumps(result, indent=1))
     return result
-
-
-def _copied(init: str, shots: Clip, truth: Clip) -> Tensor:
-    """What learns nothing makes of the poses."""
-    if init == "puppet":
-        return Puppet(shots).render(truth.joints, truth.boxes).image
-    return to_unit(shots.frames[nearest_frames(shots, truth.joints)])
 
 
 def _adapted(cell: OwnCell, start: OwnStart, shots: Clip) -> tuple[gm.GANPair, Scores]:

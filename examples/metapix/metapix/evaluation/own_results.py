@@ -11,13 +11,12 @@ from typing import Any
 
 import gan_meta as gm
 from gan_meta.distributed import World
-from metapix.conditioning import conditioning_of
 from metapix.data.clip import Clip
-from metapix.errors import InputError
 from metapix.evaluate import SCORES, Row, make_row
 from metapix.evaluation.own import Grid, OwnCell, OwnStart, Tick, cells_of, score_cells
-from metapix.evaluation.starts import INITS, file_digest
+from metapix.evaluation.starts import LEARNS, file_digest
 from metapix.evaluation.statistics import bootstrap, compare
+from metapix.people import conditioning_by
 from metapix.recipe import Recipe, facts_of
 
 COMPARED = ("person_psnr", "psnr", "ssim", "mse")
@@ -48,11 +47,8 @@ def own_start(file: Path, pair: gm.GANPair, recipe: Recipe, source: str, choosin
         InputError: when the source is unknown.
     """
     kept = str(facts_of(file).get("start", "metapix"))
-    try:
-        conditioning = conditioning_of(pair, source)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return OwnStart(file, file_digest(file), kept if kept in INITS else "metapix", pair, recipe, conditioning, source, choosing)
+    init = kept if kept in LEARNS else "metapix"
+    return OwnStart(file, file_digest(file), init, pair, recipe, conditioning_by(pair, source), source, choosing)
 
 
 def evaluation(

@@ -86,7 +86,7 @@ def drawn_frames(
 ) -> Iterator[Tensor]:
     """What a cell's start makes of the poses of ``truth`` once it is adapted, (n, 3, S, S) at a time; errors as :func:`score_cell`."""
     if start_file is None or preset is None:
-        yield from _copied(cell.start.init, shots, truth)
+        yield from copied_frames(cell.start.init, shots, truth)
         return
     start = on_device(load_start(start_file, cell.start.digest), device)
     preset = dataclasses.replace(preset, recipe=dataclasses.replace(preset.recipe, statistics=recipe_of(start_file).statistics))
@@ -95,7 +95,7 @@ def drawn_frames(
     yield from generate(adapted, poses_of(adapted, shots, truth))
 
 
-def _copied(init: str, shots: Clip, truth: Clip) -> Iterator[Tensor]:
+def copied_frames(init: str, shots: Clip, truth: Clip) -> Iterator[Tensor]:
     """What learns nothing makes of the poses, a few at a time."""
     puppet = Puppet(shots) if init == "puppet" else None
     for first in range(0, len(truth), _COPIED_AT_ONCE):

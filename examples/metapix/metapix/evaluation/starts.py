@@ -13,7 +13,9 @@ from typing import Any
 LEARNS_NOTHING = ("nearest-frame", "puppet")
 """Answers that copy pixels; they stand beside the starts in every table."""
 
-INITS = ("random", "pretrain", "pretrain-equal-steps", "metapix", *LEARNS_NOTHING)
+LEARNS = ("random", "pretrain", "pretrain-equal-steps", "metapix")
+
+INITS = (*LEARNS, *LEARNS_NOTHING)
 
 
 @dataclass(frozen=True)
