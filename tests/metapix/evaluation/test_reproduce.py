@@ -47,6 +47,17 @@ SMALL = Suite(
 )  # fmt: skip
 
 
+BOTH = dataclasses.replace(
+    SMALL,
+    models=("pix2pixhd", "posewarp"),
+    changes=("recipe.perceptual=", "pretrain.steps=2", "meta_train.iterations=2"),
+    changes_of={
+        "pix2pixhd": ("recipe.size=32", *(change for change in SMALL.changes if change.startswith("model."))),
+        "posewarp": ("recipe.size=64", "model.base_channels=4"),
+    },
+)
+
+
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("people")
@@ -201,6 +212,24 @@ def test_a_folder_of_another_setting_or_of_something_else_is_refused(people: Pat
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="holds something that is not a reproduction"):
         prepare(order(people, tmp_path), ALONE, silent)
+
+
+def test_table_1_has_the_rows_of_both_models_and_claims_of_each(people: Path, tmp_path: Path) -> None:
+    test = people / "test/good"
+    results = run_reproduction(Order(BOTH, ("table1",), tmp_path, 0, (people / "train",), (test,), 1), ALONE, silent)
+    rows = [(line["model"], line["size"]) for line in results["lines"] if line["done"]]
+    assert rows == [("Pix2PixHD", 32)] * 6 + [("none", 32)] * 2 + [("Posewarp", 64)] * 6
+    assert not results["holes"]
+    posewarps = {(line["init"], line["T"]): line["paper"].get("ssim") for line in results["lines"] if line["model"] == "Posewarp"}
+    assert posewarps[("pretrain", "all")] == 0.58
+    assert ("random", "all") in posewarps, "a row that the paper has not"
+    assert posewarps[("random", "all")] is None
+    claims = [(claim["model"], claim["text"].partition(": ")[0]) for claim in results["claims"]]
+    assert claims == [("Pix2PixHD", "Pix2PixHD")] * 4 + [("Posewarp", "Posewarp")] * 4
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for told in ("Posewarp, 64\u00a0×\u00a064, K\u00a0=\u00a0all", "<strong>Undecided:</strong> Posewarp: MetaPix is better"):
+        assert told in page
+    assert "| MetaPix | Posewarp, 64 × 64 | 2 | 2 |" in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 
 def test_a_given_start_takes_the_place_of_pretraining(people: Path, run: Path, tmp_path: Path) -> None:

@@ -79,8 +79,7 @@ def _table(lines: Sequence[Line], wanted: Sequence[str], part: str) -> str:
     heads = "".join(
         f'<th scope="col">{HEADINGS[score]}</th>' + ('<th scope="col">paper</th>' if score in of_paper else "") for score in scores
     )
-    models = len({line.model for line in lines})
-    body = "".join(_row(line, scores, of_paper, models) for line in lines)
+    body = "".join(_row(line, scores, of_paper, _named(line, lines)) for line in lines)
     marked = f' data-part="{escape(part)}"' if part else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Scores"><table class="scores intervals"{marked}>'
@@ -88,14 +87,14 @@ def _table(lines: Sequence[Line], wanted: Sequence[str], part: str) -> str:
     )
 
 
-def _row(line: Line, scores: Sequence[str], of_paper: Sequence[str], models: int) -> str:
+def _row(line: Line, scores: Sequence[str], of_paper: Sequence[str], name: str) -> str:
     cells = ""
     for score in scores:
         cells += f"<td>{_score(line, score)}</td>"
         if score in of_paper:  # as printed, with two decimals
             cells += f'<td class="paper">{line.paper[score]:.2f}</td>' if score in line.paper else '<td class="paper">–</td>'
     unfinished = f" <small>{line.done} of {line.cells} cells</small>" if line.done < line.cells else ""
-    return f'<tr><th scope="row">{_named(line, models)}{unfinished}</th>{cells}</tr>'
+    return f'<tr><th scope="row">{name}{unfinished}</th>{cells}</tr>'
 
 
 def _score(line: Line, score: str) -> str:
@@ -110,11 +109,11 @@ def _score(line: Line, score: str) -> str:
 def _by_video(title: str, lines: Sequence[Line]) -> str:
     scores = [score for score in SCORES if any(score in video.scores for line in lines for video in line.videos)]
     heads = "".join(f'<th scope="col">{HEADINGS[score]}</th>' for score in scores)
-    body, models = "", len({line.model for line in lines})
+    body = ""
     for line in lines:
         for video in line.videos:
             cells = "".join(f"<td>{number(video.scores[score], score) if score in video.scores else '–'}</td>" for score in scores)
-            name = f'<th scope="row">{_named(line, models)}</th><td class="words">{escape(video.name)}</td>'
+            name = f'<th scope="row">{_named(line, lines)}</th><td class="words">{escape(video.name)}</td>'
             body += f"<tr>{name}<td>{video.frames}</td>{cells}</tr>"
     if not body:
         return ""
@@ -126,10 +125,16 @@ def _by_video(title: str, lines: Sequence[Line]) -> str:
     )
 
 
-def _named(line: Line, models: int) -> str:
-    """The start, and below it model, where there are several, K and T; an answer that learns nothing takes no steps."""
+def _named(line: Line, lines: Sequence[Line]) -> str:
+    """The start, and below it model and size, where the table has several, K and T; an answer that learns nothing takes no steps."""
     learns = line.model != "none"
-    setting = ((line.model, learns and models > 1, ""), (line.shots, True, "K = "), (line.steps, learns, "T = "))
+    models, sizes = ({getattr(other, name) for other in lines} - {"none", 0} for name in ("model", "size"))
+    setting = (
+        (line.model, learns and len(models) > 1, ""),
+        (f"{line.size} × {line.size}", line.size and len(sizes) > 1, ""),
+        (line.shots, True, "K = "),
+        (line.steps, learns, "T = "),
+    )
     told = ", ".join(f"{name}{value}".replace(" ", "\u00a0") for value, shown, name in setting if shown and value)
     return f"{escape(variant_words(line.variant))} <small>{escape(told)}</small>"
 

@@ -27,7 +27,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table of a reproduction: means over videos with their intervals, and the paper's numbers."""
+    """A line of a table of a reproduction: means over videos with their intervals, and the paper's numbers; a size of 0 is unknown."""
 
     part: str
     model: str
@@ -40,6 +40,7 @@ class Line:
     paper: Mapping[str, float]
     done: int
     cells: int
+    size: int = 0
     videos: tuple[Video, ...] = ()
 
 
@@ -77,6 +78,7 @@ def line_of(node: Node) -> Line:
         paper=paper.numbers(SCORES) if paper else {},
         done=int(node.child("done").finite()),
         cells=int(node.child("cells").finite()),
+        size=int(node.child("size").finite()) if node.optional("size") is not None else 0,
         videos=node.optional_each(
             "videos", lambda video: Video(video.text("name"), int(video.child("frames").finite()), video.numbers(SCORES))
         ),

@@ -34,9 +34,10 @@ def _part(part: str, lines: Sequence[Mapping[str, Any]]) -> str:
     heads = ["start", "model", "K", "T"]
     for score in scores:
         heads += [HEADINGS[score], *(["paper"] if score in papers else [])]
-    rows = []
+    sizes, rows = {line["size"] for line in lines}, []
     for line in lines:
-        cells = [variant_words(line["variant"]), line["model"], str(line["K"]), str(line["T"])]
+        size = f", {line['size']} × {line['size']}" if len(sizes) > 1 else ""
+        cells = [variant_words(line["variant"]), line["model"] + size, str(line["K"]), str(line["T"])]
         for score in scores:
             cells.append(interval(line, score))
             if score in papers:

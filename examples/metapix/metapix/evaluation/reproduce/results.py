@@ -42,17 +42,11 @@ def write_results(
         OSError: when a file cannot be written.
     """
     lines = gather(workshop, entries, videos, seeds)
-    claims = [
-        claim.describe()
-        for part in parts
-        if part in CLAIMS
-        for model in dict.fromkeys(line.entry.model for line in lines if line.entry.part == part and line.entry.model != NO_MODEL)
-        for claim in CLAIMS[part]([line for line in lines if line.entry.part == part], model)
-    ]
+    claims = [claim for part in parts if part in CLAIMS for claim in _claims(part, [line for line in lines if line.entry.part == part])]
     results: dict[str, Any] = {
         "settings": _settings(workshop, seeds, parts, videos),
         "rows": [_row(line, videos) for line in lines if line.entry.part == "table1" and line.scores],
-        "lines": [{**line.describe(), "model": _title(line), "paper": _paper(line), "videos": line.videos()} for line in lines],
+        "lines": [_line(line, workshop, videos) for line in lines],
         "claims": claims,
         "holes": [{"what": what, "why": why} for what, why in problems.items()] + _unfinished(workshop, lines, videos, seeds, problems),
         "not_computed": _not_computed(workshop, lines),
@@ -69,6 +63,22 @@ def write_results(
     write_text(out / "results.json", json.dumps(results, indent=1))
     build_report(out)
     return results
+
+
+def _claims(part: str, lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """A part's claims, model by model; where there are several, each claim says of which it is."""
+    models = list(dict.fromkeys(line.entry.model for line in lines if line.entry.model != NO_MODEL))
+    found = []
+    for model in models:
+        for claim in CLAIMS[part](lines, model):
+            described = {"model": TITLES.get(model, model), **claim.describe()}
+            found.append(described | {"text": f"{described['model']}: {claim.text}"} if len(models) > 1 else described)
+    return found
+
+
+def _line(line: Line, workshop: Workshop, videos: Sequence[TestVideo]) -> dict[str, Any]:
+    size = workshop.cell(line.entry, videos[0], 0).protocol.size
+    return {**line.describe(), "model": _title(line), "size": size, "paper": _paper(line), "videos": line.videos()}
 
 
 def _row(line: Line, videos: Sequence[TestVideo]) -> dict[str, Any]:
