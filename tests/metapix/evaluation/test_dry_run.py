@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from metapix.cli import main
-from metapix.evaluation.reproduce.dry_run import Measured, forecast, measure
+from metapix.evaluation.reproduce.dry_run import Measured, forecast, measure, peak
 from metapix.evaluation.reproduce.plans import PARTS, entries_of
 from metapix.evaluation.reproduce.story import Order
 from metapix.evaluation.reproduce.suite import SUITES, Suite, TestData
@@ -41,7 +41,7 @@ def test_the_command_says_cells_operations_hours_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two_gib = dataclasses.replace(ONE, memory=2.0 * 2**30, notes=("a note",))
-    monkeypatch.setattr("metapix.evaluation.reproduce.dry_run.measure", lambda _preset, _shots: two_gib)
+    monkeypatch.setattr("metapix.evaluation.reproduce.dry_run.measure", lambda _preset, _shots, _before: two_gib)
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["metapix", "reproduce", "--dry-run", "--only", "table1", "--workers", "4", "--out", str(out)])
     with pytest.raises(SystemExit) as ended:
@@ -67,12 +67,13 @@ def test_parts_share_starts_and_cells() -> None:
 
 
 def test_a_measurement_is_positive_and_larger_pictures_cost_by_their_pixels() -> None:
-    small = measure(SMALL.training_preset("pix2pixhd"), 2)
+    held = peak()
+    small = measure(SMALL.training_preset("pix2pixhd"), 2, held)
     assert small.step_seconds > 0
     assert small.frame_seconds > 0
-    assert small.memory > 2**26
+    assert small.memory > held > 2**26
     assert small.notes == ()
-    large, double = (measure(SMALL.training_preset("pix2pixhd", [f"recipe.size={size}"]), 2) for size in (128, 256))
+    large, double = (measure(SMALL.training_preset("pix2pixhd", [f"recipe.size={size}"]), 2, held) for size in (128, 256))
     assert large.step_operations == pytest.approx(16 * small.step_operations, rel=0.15)  # edges cost a small picture more
     assert double.step_operations == pytest.approx(4 * large.step_operations, rel=1e-9)
     assert double.notes == ("timed at 128x128, one frame at a time, and scaled to 256x256",)

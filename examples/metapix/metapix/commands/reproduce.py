@@ -98,14 +98,14 @@ def _tell_results(results: dict[str, Any], out: Path) -> None:
 
 def _tell_forecast(order: Order) -> None:
     from metapix.errors import InputError
-    from metapix.evaluation.reproduce.dry_run import forecast, measure, one_thread
+    from metapix.evaluation.reproduce.dry_run import forecast, measure, one_thread, peak
     from metapix.evaluation.reproduce.plans import entries_of
 
     one_thread()
-    suite, measured = order.suite, {}
+    suite, measured, before = order.suite, {}, peak()
     for model in suite.models:
         try:
-            measured[model] = measure(suite.training_preset(model), suite.shots)
+            measured[model] = measure(suite.training_preset(model), suite.shots, before)
         except InputError as error:
             typer.echo(f"{model}: left out, {error}")
     entries = entries_of(order.parts, suite, list(measured))

@@ -73,16 +73,16 @@ class Forecast:
     hours: float
 
 
-def measure(preset: Preset, shots: int) -> Measured:
+def measure(preset: Preset, shots: int, before: float) -> Measured:
     """Time a few steps of a preset's game on drawn people, in this process, on one thread.
 
     Args:
         shots: K of the game that is timed.
+        before: bytes that a process holds before it plays, as :func:`peak` tells them while none has been played.
     """
     size, notes = preset.recipe.size, []
     small = min(size, _MEASURED_AT)
     scale = (size / small) ** 2
-    before = _peak()
     if scale > 1:
         notes.append(f"timed at {small}x{small}, one frame at a time, and scaled to {size}x{size}")
         shots = 1
@@ -215,7 +215,7 @@ def _kept_for_the_way_back(step: Callable[[], None]) -> float:
     return float(sum(kept.values()))
 
 
-def _peak() -> float:
+def peak() -> float:
     """The most memory this process has held, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most if sys.platform == "darwin" else most * 1024)
