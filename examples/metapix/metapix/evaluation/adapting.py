@@ -64,7 +64,9 @@ def _learn_from_all(start: gm.GANPair, preset: Preset, objective: gm.Objective, 
     else:
         frames = FirstPart(video.folder, len(rows), size, conditioning.pose)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
-    return gm.pretrain(start.clone(), objective, conditioning.examples(frames), epochs=cell.protocol.epochs, inner=inner, seed=cell.seed)
+    # An epoch is as many targets as there are frames: Posewarp's samples are pairs, eight for each target.
+    steps = steps_of("all", len(rows), cell.protocol.epochs, inner.batch_size)
+    return gm.pretrain(start.clone(), objective, conditioning.examples(frames), steps=steps, inner=inner, seed=cell.seed)
 
 
 class FirstPart:

@@ -165,16 +165,23 @@ def _start_work(entry: Entry, preset: Preset, training_frames: int) -> tuple[int
         steps = preset.pretrain.steps or steps_of("all", training_frames, preset.pretrain.epochs, batch)
         return steps, float(steps * batch)
     steps = preset.meta_train.iterations * preset.meta_train.meta_batch_size * entry.meta_steps
-    return steps, float(steps * (min(entry.meta_shots, batch) if entry.init == "metapix" else batch))
+    return steps, float(steps * (_seen_a_step(preset, entry.meta_shots) if entry.init == "metapix" else batch))
 
 
 def _cell_work(order: Order, entry: Entry, tests: Sequence[int]) -> tuple[int, float]:
     """The same of an entry's cells of one seed."""
     if entry.init in LEARNS_NOTHING:
         return 0, 0.0
-    batch = order.suite.training_preset(entry.model).recipe.batch_size
+    preset = order.suite.training_preset(entry.model)
+    batch = preset.recipe.batch_size
     steps = sum(steps_of(entry.steps, int(frames * TRAIN_SHARE), order.suite.epochs, batch) for frames in tests)
-    return steps, float(steps * (batch if entry.shots == "all" else min(int(entry.shots), batch)))
+    return steps, float(steps * (batch if entry.shots == "all" else _seen_a_step(preset, int(entry.shots))))
+
+
+def _seen_a_step(preset: Preset, shots: int) -> int:
+    """How many samples of K frames a step sees: a Posewarp pair learns from all ordered pairs of them."""
+    samples = shots * (shots - 1) if preset.recipe.model == "posewarp" else shots
+    return min(samples, preset.recipe.batch_size)
 
 
 def _frames(order: Order) -> tuple[int, list[int]]:
