@@ -79,10 +79,20 @@ def test_figure_5_gains_most_at_the_smallest_k() -> None:
     quality = {"random": 0.1, "pretrain": 0.3, "metapix": 0.4}
     grow = {shots: 0.001 * shots for shots in SUITE.shot_sweep}
     shrinking_gain = {shots: 0.1 / shots for shots in SUITE.shot_sweep}
-    assert verdicts("fig5", lines("fig5", quality, shrinking_gain))[3] == HOLDS
-    assert verdicts("fig5", lines("fig5", quality, grow))[3] == FAILS
-    assert verdicts("fig5", lines("fig5", quality, grow))[:2] == [HOLDS, HOLDS]
-    assert verdicts("fig5", lines("fig5", {**quality, "metapix": 0.2}))[:2] == [FAILS, FAILS]
+    assert verdicts("fig5", lines("fig5", quality, shrinking_gain))[-1] == HOLDS
+    assert verdicts("fig5", lines("fig5", quality, grow))[-1] == FAILS
+
+
+@pytest.mark.parametrize("part", ["fig5", "fig6"])
+def test_a_sweep_compares_with_the_pretrained_and_the_random_start_at_every_point(part: str) -> None:
+    quality = {"random": 0.1, "pretrain": 0.3, "metapix": 0.4}
+    points = SUITE.shot_sweep if part == "fig5" else SUITE.step_sweep
+    grow = {point: 0.001 * point for point in points}
+    assert verdicts(part, lines(part, quality, grow))[:3] == [HOLDS, HOLDS, HOLDS]
+    assert verdicts(part, lines(part, {**quality, "metapix": 0.2}))[:3] == [FAILS, HOLDS, FAILS]
+    assert verdicts(part, lines(part, {**quality, "metapix": 0.05}))[:3] == [FAILS, FAILS, FAILS]
+    at_the_last = {points[-1]: -0.2}
+    assert verdicts(part, lines(part, quality, at_the_last))[:2] == [FAILS, HOLDS], "one point where it is worse is enough"
 
 
 def test_figure_7_is_about_steadiness_before_and_after() -> None:
