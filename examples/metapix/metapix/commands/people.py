@@ -152,7 +152,9 @@ def retarget(
 
 
 def evaluate(
-    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clip folders or videos of people the start has not seen.")],
+    clips: Annotated[
+        list[Path], typer.Argument(metavar="CLIP...", help="People that the start has not seen: clip folders, or videos.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json, report.html and the scores frame by frame.")],
     init: Annotated[
         list[Path] | None,
@@ -167,23 +169,27 @@ def evaluate(
     reference: ReferenceKind = None,
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeat with so many seeds, --seed and the next ones.")] = 1,
+    pose_frames: Annotated[int, typer.Option(min=0, help="Estimate the pose in so many of a clip's results, for PCK.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes at work at once, one thread each.")] = 2,
     device: Device = "cpu",
     cache: Cache = _CLIPS,
 ) -> None:
     """Score starts on people: learn from the first 85% of each clip, score the rest, beside what learns nothing; goes on after a kill."""
     from metapix.evaluation.own import Grid
     from metapix.evaluation.own_results import evaluation
+    from metapix.evaluation.own_videos import find_videos
     from metapix.evaluation.videos import check_selection
     from metapix.ranks import connected, in_turn
 
-    grid = Grid(tuple(dict.fromkeys(frames)), tuple(dict.fromkeys(steps)), tuple(range(seed, seed + seeds)), check_selection(select))
+    every = tuple(range(seed, seed + seeds))
+    grid = Grid(tuple(dict.fromkeys(frames)), tuple(dict.fromkeys(steps)), every, check_selection(select), pose_frames=pose_frames)
     files = list(dict.fromkeys(init or [_start_file(None)]))
     with connected(device) as world, progress_bars(is_shown=world.is_first) as tick:
         starts = in_turn(world, lambda: _starts(files, reference, str(world.device), model, source, choose))
         world.on_first(lambda: make_folder(out))
-        people = in_turn(world, lambda: [_open(clip, starts[0].recipe.size, cache, tick) for clip in clips])
+        people, holes = in_turn(world, lambda: find_videos(clips, starts[0].recipe.size, cache, tick))
         world.on_first(lambda: make_folder(out / "cells"))
-        results = evaluation(starts, people, grid, out / "cells", world, tick("scoring"))
+        results = evaluation(starts, people, grid, out / "cells", world, workers=workers, holes=holes, tick=tick("scoring"))
         if world.is_first:
             _write_scores(results, out)
 
@@ -191,17 +197,14 @@ def evaluate(
 def _starts(files: Sequence[Path], reference: str | None, device: str, model: str | None, source: str, choose: bool | None) -> list[Any]:
     """The starts to be scored, all of one size."""
     from metapix.errors import InputError
-    from metapix.evaluation.own_results import own_start
-    from metapix.people import start_with_recipe
-    from metapix.reference import reference_of
+    from metapix.evaluation.own import OwnStart
 
     starts = []
     for file in files:
-        pair, recipe = start_with_recipe(file, reference, device, model)
-        choosing = reference_of(pair) != "none" if choose is None else choose
-        starts.append(own_start(file, pair, recipe, source, choosing))
-        if recipe.size != starts[0].recipe.size:
-            sizes = f"{files[0]} draws {starts[0].recipe.size} pixels and {file} {recipe.size}"
+        starts.append(OwnStart.open(file, source=source, choosing=choose, reference=reference, model=model, device=device))
+        size, first = starts[-1].recipe.size, starts[0].recipe.size
+        if size != first:
+            sizes = f"{files[0]} draws {first} pixels and {file} {size}"
             raise InputError(f"{sizes}; scores of different sizes do not compare: evaluate them one by one")
     return starts
 
@@ -216,6 +219,8 @@ def _write_scores(results: dict[str, Any], out: Path) -> None:
         scores = ", ".join(f"{name} {row[name]:.2f}" for name in ("psnr", "person_psnr", "ssim") if name in row)
         name = f"{row['init']} {row['start']}" if "start" in row else row["init"]
         typer.echo(f"{name:<22} K={row['K']} T={row['T']}: {scores}")
+    for hole in results["holes"]:
+        typer.echo(f"{'missing':<22} {hole['what']}: {hole['why']}")
     typer.echo(f"report: {build_report(out)}")
 
 

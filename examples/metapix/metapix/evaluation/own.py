@@ -1,56 +1,99 @@
-"""The grid of `metapix evaluate`: starts of one's own x K x T x clips x seeds. Each cell is scored once, kept, and found again."""
+"""The grid of `metapix evaluate`: starts of one's own x K x T x videos x seeds. Each cell is scored once, kept, and found again."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gan_meta as gm
-from gan_meta.distributed import World
 from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning
 from metapix.data.clip import Clip
+from metapix.data.pose import MediapipeEstimator
+from metapix.errors import InputError
 from metapix.evaluation.frame_scores import FrameScores, weights_here, write_rows
+from metapix.evaluation.run import Job
 from metapix.evaluation.score_cell import copied_frames
-from metapix.evaluation.starts import digest_of
-from metapix.evaluation.videos import choose_shots
-from metapix.files import read_json, write_text
+from metapix.evaluation.starts import LEARNS, digest_of, file_digest
+from metapix.evaluation.videos import TestVideo
+from metapix.files import write_text
+from metapix.people import conditioning_by, start_with_recipe
 from metapix.personalize import generate, personalize, pose_inputs
-from metapix.recipe import Recipe
-from metapix.tasks import split
+from metapix.recipe import Recipe, facts_of
+from metapix.reference import reference_of
 
-Scores = dict[str, Any]
-Tick = Callable[[int, int | None], None]
-
-RELEASE = 1
+RELEASE = 2
 """Of what a cell's files hold."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class OwnStart:
-    """A start to be scored.
+    """A start to be scored; its networks stay in their file until a cell is worked on.
 
     Attributes:
         file: where it lies; its name stands in the table where there are several.
         digest: of the file's content.
         init: one of the names of :data:`metapix.evaluation.starts.INITS`.
-        conditioning, source: how it is told of the K frames, and the source it was made with.
+        title, reference: its model as the paper names it, and what it is told beside the pose.
+        recipe: how it is personalised.
+        source: of a Posewarp start, which of the K frames it draws from.
         choosing: find the number of steps by leaving frames out.
+        device: where its networks work.
     """
 
     file: Path
     digest: str
     init: str
-    pair: gm.GANPair
+    title: str
+    reference: str
     recipe: Recipe
-    conditioning: Conditioning
     source: str
     choosing: bool
+    device: str
+
+    @classmethod
+    def open(
+        cls,
+        file: Path,
+        *,
+        source: str = "nearest",
+        choosing: bool | None = None,
+        reference: str | None = None,
+        model: str | None = None,
+        device: str = "cpu",
+    ) -> OwnStart:
+        """Look at a start.
+
+        Args:
+            choosing: ``None``: for a start with a reference.
+            reference, model: insist on these; ``None``: whatever the start has.
+
+        Raises:
+            FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
+            InputError: when it is not what is insisted on, or the source or the device is unknown.
+        """
+        pair, recipe = start_with_recipe(file, reference, device, model)
+        kept, found = str(facts_of(file).get("start", "metapix")), conditioning_by(pair, source)
+        chooses = reference_of(pair) != "none" if choosing is None else choosing
+        init = kept if kept in LEARNS else "metapix"
+        return cls(file, file_digest(file), init, found.title, found.reference, recipe, source, chooses, device)
+
+    def load(self) -> tuple[gm.GANPair, Conditioning]:
+        """Its networks, on their device, and how they are told of the K frames.
+
+        Raises:
+            InputError: when the file is gone, or another start by now.
+            CheckpointError: when it is damaged.
+        """
+        if not self.file.is_file() or file_digest(self.file) != self.digest:
+            raise InputError(f"the start {self.file} is gone or was changed since the evaluation began; run it again")
+        pair, _ = start_with_recipe(self.file, None, self.device)
+        return pair, conditioning_by(pair, self.source)
 
 
 @dataclass(frozen=True)
@@ -61,7 +104,8 @@ class Grid:
         shots, steps: each K with each T; 0 steps, the start as it is, are always scored, too.
         seeds: of the games, and of K random frames.
         selection: how K frames are chosen, one of :data:`metapix.evaluation.videos.SELECTIONS`.
-        most_frames: score at most so many frames of a clip (the paper's 2000).
+        most_frames: score at most so many frames of a video (the paper's 2000).
+        pose_frames: estimate the pose in at most so many of them.
     """
 
     shots: tuple[int, ...]
@@ -69,18 +113,27 @@ class Grid:
     seeds: tuple[int, ...] = (0,)
     selection: str = "even"
     most_frames: int = 2000
+    pose_frames: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class OwnCell:
-    """One entry: an answer to one clip with K frames and T steps; ``start`` is None for what learns nothing."""
+    """One entry: an answer to one video with K frames and T steps.
+
+    Attributes:
+        start: None for what learns nothing.
+        size: of the pictures, the same in the whole grid.
+        place: the video's among all; two may have one name.
+    """
 
     init: str
     start: OwnStart | None
     shots: int
     steps: int
-    clip: Clip
+    video: TestVideo
+    place: int
     seed: int
+    size: int
     grid: Grid
 
     @property
@@ -89,23 +142,44 @@ class OwnCell:
         return (self.init, "" if self.start is None else self.start.digest, self.shots, self.steps)
 
     @property
+    def name(self) -> str:
+        """What messages call it."""
+        init = self.init if self.start is None else f"{self.init} ({self.start.file.name})"
+        return f"{init}, K = {self.shots}, T = {self.steps}, {self.video.name}, seed {self.seed}"
+
+    @property
     def learns(self) -> bool:
         """Whether anything here depends on the seed."""
         return self.steps > 0 or self.grid.selection == "random"
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that name all that its scores depend on."""
+        start = None
+        if self.start is not None:
+            recipe = self.start.recipe.as_dict()
+            start = {"file": self.start.digest, "recipe": recipe, "source": self.start.source, "choosing": self.start.choosing}
+        return digest_of(
+            {
+                "init": self.init, "start": start, "K": self.shots, "T": self.steps, "video": [self.video.name, self.video.digest],
+                "seed": self.seed if self.learns else None, "size": self.size, "selection": self.grid.selection,
+                "most_frames": self.grid.most_frames, "pose_frames": self.grid.pose_frames, "weights": weights_here(), "release": RELEASE,
+            }
+        )  # fmt: skip
 
     def chosen(self) -> tuple[Clip, Clip]:
         """The K frames, and those to be scored.
 
         Raises:
-            InputError: when the clip is too short.
+            InputError: when the video is too short, or damaged.
         """
-        first, rest = split(self.clip)
-        shots = first.select(choose_shots(self.clip.name, len(first), self.shots, self.grid.selection, self.seed))
-        return shots, rest.select(slice(0, self.grid.most_frames))
+        shots = self.video.shots(self.shots, self.grid.selection, self.seed)
+        return self.video.read(shots, self.size), self.video.read(self.video.scored(self.grid.most_frames), self.size)
 
 
-def cells_of(starts: Sequence[OwnStart], clips: Sequence[Clip], grid: Grid) -> list[OwnCell]:
+def cells_of(starts: Sequence[OwnStart], videos: Sequence[TestVideo], grid: Grid) -> list[OwnCell]:
     """All cells, row by row; what no seed can change has one."""
+    size = starts[0].recipe.size
     answers: list[tuple[str, OwnStart | None, int]] = []
     for shots in grid.shots:
         answers += [("nearest-frame", None, shots), ("puppet", None, shots)]
@@ -113,82 +187,59 @@ def cells_of(starts: Sequence[OwnStart], clips: Sequence[Clip], grid: Grid) -> l
     cells = []
     for init, start, shots in answers:
         for steps in (0, *(number for number in dict.fromkeys(grid.steps) if number)) if start is not None else (0,):
-            every = [OwnCell(init, start, shots, steps, clip, seed, grid) for clip in clips for seed in grid.seeds]
+            every = [
+                OwnCell(init, start, shots, steps, video, place, seed, size, grid)
+                for place, video in enumerate(videos)
+                for seed in grid.seeds
+            ]
             cells += [cell for cell in every if cell.learns or cell.seed == grid.seeds[0]]
     return cells
 
 
-def score_cells(cells: Sequence[OwnCell], folder: Path, world: World, tick: Tick | None = None) -> list[Scores]:
-    """The scores of each cell, in order; the ranks share those that are not kept in the folder yet.
+def job_of(cell: OwnCell, folder: Path) -> Job:
+    """What scores a cell and keeps its scores in a folder."""
+    return Job(cell.name, result_file(cell, folder), score_own_cell, (cell, folder))
+
+
+def result_file(cell: OwnCell, folder: Path) -> Path:
+    """Where a cell's scores are kept; those of its frames lie beside them, as CSV."""
+    return folder / f"{cell.digest}.json"
+
+
+def score_own_cell(cell: OwnCell, folder: Path) -> None:
+    """Score a cell and write its two files, the result last.
 
     Raises:
-        InputError: when a kept cell is damaged, or a generated picture holds NaN.
-        OSError, NonFiniteLossError: when a file cannot be written, or a game diverges.
+        InputError: when the start or the video cannot be used, or a picture holds NaN.
+        OSError, CheckpointError, NonFiniteLossError: when a file cannot be read or written, or the game diverges.
     """
-    contents = {id(clip): _content_digest(clip) for clip in {id(cell.clip): cell.clip for cell in cells}.values()}
-    digests = [cell_digest(cell, contents[id(cell.clip)]) for cell in cells]
-    mine: dict[str, Scores] = {}
-    own = dict(list(zip(digests, cells, strict=True))[world.rank :: world.size])
-    for number, (digest, cell) in enumerate(own.items(), 1):
-        mine[digest] = _scored(cell, folder, digest)
-        if tick is not None:
-            tick(number, len(own))
-    found: dict[str, Scores] = {}
-    for told in world.gather(mine):
-        found.update(told)
-    return [found[digest] for digest in digests]
-
-
-def cell_digest(cell: OwnCell, content: str) -> str:
-    """16 hexadecimal digits that name all that a cell's scores depend on; ``content`` is the digest of its clip's frames and joints."""
-    start = None
-    if cell.start is not None:
-        recipe = cell.start.recipe.as_dict()
-        start = {"file": cell.start.digest, "recipe": recipe, "source": cell.start.source, "choosing": cell.start.choosing}
-    return digest_of(
-        {
-            "init": cell.init, "start": start, "K": cell.shots, "T": cell.steps, "clip": [cell.clip.name, content],
-            "seed": cell.seed if cell.learns else None, "selection": cell.grid.selection, "most_frames": cell.grid.most_frames,
-            "weights": weights_here(), "release": RELEASE,
-        }
-    )  # fmt: skip
-
-
-def _content_digest(clip: Clip) -> str:
-    content = hashlib.sha256(clip.frames.numpy().tobytes())
-    content.update(clip.joints.numpy().tobytes())
-    return content.hexdigest()
-
-
-def _scored(cell: OwnCell, folder: Path, digest: str) -> Scores:
-    file = folder / f"{digest}.json"
-    if file.is_file():
-        kept: Scores = read_json(file, dict, "delete it and run again")
-        return kept
     shots, truth = cell.chosen()
-    scores = FrameScores(truth)
-    facts: Scores = {}
-    if cell.start is None:
-        images = copied_frames(cell.init, shots, truth)
-    else:
-        adapted, facts = _adapted(cell, cell.start, shots)
-        images = generate(adapted, pose_inputs(adapted, shots, truth, cell.start.conditioning))
-    for part in images:
-        scores.add(part)
-    write_rows(folder / f"{digest}.csv", scores.rows)
-    result = {"name": cell.clip.name, "frames": len(truth), **scores.summary(), **facts}
+    facts: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        estimator = stack.enter_context(MediapipeEstimator(tracking=False, masks=False)) if cell.grid.pose_frames else None
+        scores = FrameScores(truth, cell.grid.pose_frames, estimator)
+        if cell.start is None:
+            images = copied_frames(cell.init, shots, truth)
+        else:
+            pair, conditioning = cell.start.load()
+            adapted, facts = _adapted(pair, conditioning, cell, cell.start, shots)
+            images = generate(adapted, pose_inputs(adapted, shots, truth, conditioning))
+        for part in images:
+            scores.add(part)
+    file = result_file(cell, folder)
+    write_rows(file.with_suffix(".csv"), scores.rows)
+    result = {"name": truth.name, "frames": len(truth), **scores.summary(), **facts, "not_computed": scores.not_computed}
     write_text(file, json.dumps(result, indent=1))
-    return result
 
 
-def _adapted(cell: OwnCell, start: OwnStart, shots: Clip) -> tuple[gm.GANPair, Scores]:
+def _adapted(
+    pair: gm.GANPair, conditioning: Conditioning, cell: OwnCell, start: OwnStart, shots: Clip
+) -> tuple[gm.GANPair, dict[str, Any]]:
     """The start, personalised, and what was chosen on the way."""
     recipe, objective = start.recipe, start.recipe.objective()
     inner, weight = recipe.inner(cell.steps), recipe.person_weight
     if not (cell.steps and start.choosing):
-        return personalize(start.pair, shots, objective, inner, cell.seed, person_weight=weight), {}
+        return personalize(pair, shots, objective, inner, cell.seed, person_weight=weight), {}
     inner = dataclasses.replace(inner, schedule="constant")
-    adapted, found = personalize_by_choice(
-        start.pair, shots, objective, inner, cell.seed, person_weight=weight, conditioning=start.conditioning
-    )
+    adapted, found = personalize_by_choice(pair, shots, objective, inner, cell.seed, person_weight=weight, conditioning=conditioning)
     return adapted, {"steps": found.steps, "strength": found.strength}
