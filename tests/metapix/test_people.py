@@ -80,7 +80,7 @@ def test_choosing_the_steps_keeps_the_gains_in_the_model(folder: Path, tmp_path:
 def test_evaluate_writes_the_four_rows(folder: Path, tmp_path: Path) -> None:
     done = metapix(
         "evaluate", folder / "person", folder / "driver", "--init", folder / "puppet.safetensors", "--frames", 4, "--steps", 2,
-        "--reference", "puppet", "--out", tmp_path / "scores",
+        "--reference", "puppet", "--workers", 1, "--out", tmp_path / "scores",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "scores" / "results.json").read_text())
@@ -94,7 +94,7 @@ def test_evaluate_writes_the_four_rows(folder: Path, tmp_path: Path) -> None:
 
 def test_processes_share_the_clips_of_an_evaluation(folder: Path, tmp_path: Path) -> None:
     clips = [folder / name for name in ("person", "driver", "person")]
-    more = ["--init", folder / "puppet.safetensors", "--frames", 4, "--steps", 2, "--out"]
+    more = ["--init", folder / "puppet.safetensors", "--frames", 4, "--steps", 2, "--workers", 1, "--out"]
     alone = metapix("evaluate", *clips, *more, tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "metapix"]

@@ -37,6 +37,19 @@ def test_table_1_counted_by_hand() -> None:
     assert dataclasses.replace(whole, part="table1") == part
 
 
+def test_a_posewarp_step_sees_pairs_of_frames() -> None:
+    suite = dataclasses.replace(SMALL, test=TestData(drawn=3, drawn_frames=20), shots=2, steps=20, epochs=10.0)
+    suite = dataclasses.replace(suite, models=("posewarp",), changes=("recipe.perceptual=", "pretrain.steps=2", "meta_train.iterations=2"))
+
+    def operations(shots: int) -> float:
+        few = [entry for entry in entries_of(("table1",), dataclasses.replace(suite, shots=shots), ("posewarp",)) if entry.init == "random"]
+        return forecast(order(suite, ("table1",)), few, {"posewarp": ONE})[-1].operations
+
+    all_frames = 3 * -(-10 * 17 // 8) * 8
+    assert operations(2) == (all_frames + 3 * 20 * 2) * 10, "two ordered pairs of two frames"
+    assert operations(5) == (all_frames + 3 * 20 * 8) * 10, "a whole batch of the twenty pairs"
+
+
 def test_the_command_says_cells_operations_hours_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
