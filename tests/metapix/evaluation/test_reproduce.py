@@ -20,6 +20,7 @@ import torch
 from metapix.cli import main
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import write_clip
+from metapix.data.video import read_video
 from metapix.errors import InputError
 from metapix.evaluation.frame_scores import read_rows, summarise
 from metapix.evaluation.reproduce.jobs import all_jobs
@@ -229,6 +230,11 @@ def test_table_1_has_the_rows_of_both_models_and_claims_of_each(people: Path, tm
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for told in ("Posewarp, 64\u00a0×\u00a064, K\u00a0=\u00a0all", "<strong>Undecided:</strong> Posewarp: MetaPix is better"):
         assert told in page
+    (shown,) = results["videos"]
+    order = "real, Pix2PixHD pretrained, Pix2PixHD MetaPix, Posewarp pretrained, Posewarp MetaPix, puppet"
+    assert shown["caption"].startswith(f"From left to right: {order};")
+    frames = [frame.image.shape for frame in read_video(tmp_path / shown["file"])]
+    assert frames == [(192, 6 * 192, 3)] * 3, "32 and 64 pixels, at one size"
     assert "| MetaPix | Posewarp, 64 × 64 | 2 | 2 |" in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def test_numbers_stand_beside_the_papers_with_their_intervals(tmp_path: Path) ->
     start = "metapix &lt;b&gt; K\u00a0=\u00a05, T\u00a0=\u00a020 7 of 8 cells"
     assert cells == [start, "0.700 (0.600 to 0.800)", "0.39", "21.00", "13.73", "500", "4696.00"]
     assert "<strong>Holds:</strong> MetaPix is better" in page
-    assert "<b>a - b:</b> MSE −100 (−120 to −80; p = 0.008; better on 8 of 8)" in page
+    assert "<b>a - b:</b> MSE −100 (−120 to −80; p\u00a0=\u00a00.008; better on 8 of 8)" in page
     assert "<strong>model x</strong>: not run" in page
     assert "<strong>LPIPS</strong> was not computed: weights missing" in page
 

@@ -152,9 +152,7 @@ def retarget(
 
 
 def evaluate(
-    clips: Annotated[
-        list[Path], typer.Argument(metavar="CLIP...", help="People that the start has not seen: clip folders, or videos.")
-    ],
+    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="People that the start has not seen: clip folders, or videos.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results.json, report.html and the scores frame by frame.")],
     init: Annotated[
         list[Path] | None,

@@ -33,7 +33,8 @@ def told(evidence: Sequence[Evidence]) -> list[tuple[str, str]]:
 
 def _claim(claim: Claim) -> str:
     source = f" <small>({escape(claim.source)})</small>" if claim.source else ""
-    evidence = "".join(f"<li><b>{escape(what)}:</b> {escape(numbers)}</li>" for what, numbers in told(claim.evidence))
+    told_numbers = [(what, numbers.replace("p = ", "p\u00a0=\u00a0")) for what, numbers in told(claim.evidence)]
+    evidence = "".join(f"<li><b>{escape(what)}:</b> {escape(numbers)}</li>" for what, numbers in told_numbers)
     verdict = escape(claim.verdict.capitalize())
     return f'<li class="{_CSS[claim.verdict]}"><p><strong>{verdict}:</strong> {escape(claim.text)}{source}</p><ul>{evidence}</ul></li>'
 

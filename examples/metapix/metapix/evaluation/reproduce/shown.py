@@ -15,10 +15,10 @@ from metapix.data.video_writer import VideoWriter
 from metapix.evaluation.adapting import shots_of
 from metapix.evaluation.grid import Cell
 from metapix.evaluation.reproduce.jobs import Workshop
-from metapix.evaluation.reproduce.plans import Entry
+from metapix.evaluation.reproduce.plans import TITLES, Entry
 from metapix.evaluation.run import Job
 from metapix.evaluation.score_cell import drawn_frames
-from metapix.evaluation.starts import digest_of
+from metapix.evaluation.starts import LEARNS_NOTHING, digest_of
 from metapix.evaluation.train_start import start_file
 from metapix.evaluation.videos import TestVideo
 from metapix.poses.pose_input import to_bytes
@@ -56,7 +56,8 @@ def shown_videos(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[
     for video, panels in _shown(workshop, entries, videos):
         file, cell = _file(workshop, panels), panels[0].cell
         if file.is_file():
-            names = ", ".join(["real", *(variant_words(panel.cell.start.init) for panel in panels)])
+            models = {panel.cell.start.model for panel in panels if panel.start is not None}
+            names = ", ".join(["real", *(_named(panel, len(models)) for panel in panels)])
             caption = f"From left to right: {names}; K = {cell.shots} frames, T = {cell.steps} steps, frames that were not learned from."
             found.append({"title": f"{video.name}:", "file": file.relative_to(workshop.out).as_posix(), "caption": caption})
     return found
@@ -69,22 +70,21 @@ def write_video(video: TestVideo, panels: Sequence[Panel], file: Path, workshop:
         InputError, OSError, CheckpointError, NonFiniteLossError: as :func:`metapix.evaluation.score_cell.score_cell`.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    protocol = panels[0].cell.protocol
-    truth = video.read(video.scored(min(protocol.most_frames, _MOST_FRAMES)), protocol.size)
-    columns = [truth.frames]
+    rows = video.scored(min(panels[0].cell.protocol.most_frames, _MOST_FRAMES))
+    columns = [video.read(rows, panels[0].cell.protocol.size).frames]
     for panel in panels:
-        shots = shots_of(panel.cell, video)
+        shots, truth = shots_of(panel.cell, video), video.read(rows, panel.cell.protocol.size)
         drawn = drawn_frames(panel.cell, video, panel.start, panel.preset, workshop.cache, workshop.device, shots, truth)
         columns.append(torch.cat([to_bytes(images) for images in drawn]))
+    side = max(_grown(column.shape[-1]) for column in columns)
     with VideoWriter(file, truth.fps) as writer:
         for pictures in zip(*columns, strict=True):
-            writer.write(torch.cat([_enlarged(picture) for picture in pictures], dim=2))
+            writer.write(torch.cat([_enlarged(picture, side) for picture in pictures], dim=2))
 
 
 def _shown(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo]) -> list[tuple[TestVideo, list[Panel]]]:
     few = [entry for entry in entries if entry.part == "table1" and entry.shots != "all" and entry.init in _INITS]
-    first_model = {entry.init: entry for entry in reversed(few)}
-    chosen = [first_model[init] for init in _INITS if init in first_model]
+    chosen = sorted(few, key=lambda entry: entry.init in LEARNS_NOTHING)  # model by model, and what learns nothing last
     found: dict[str, tuple[TestVideo, list[Panel]]] = {}
     for video in videos if chosen else ():
         panels = [_panel(workshop, entry, video) for entry in chosen]
@@ -104,8 +104,17 @@ def _file(workshop: Workshop, panels: Sequence[Panel]) -> Path:
     return workshop.out / "videos" / f"{digest_of([panel.cell.digest for panel in panels])}.mp4"
 
 
-def _enlarged(picture: Tensor) -> Tensor:
-    """(3, S, S) uint8, S at least 160; by whole factors, so that the pixels stay what they are."""
-    factor = -(-_SMALLEST // picture.shape[-1])
-    grown = functional.interpolate(picture[None].float(), scale_factor=float(factor), mode="nearest")[0]
-    return grown.to(torch.uint8)
+def _named(panel: Panel, models: int) -> str:
+    """The start, with its model where there are several."""
+    start = panel.cell.start
+    return f"{TITLES[start.model]} {variant_words(start.init)}" if panel.start is not None and models > 1 else variant_words(start.init)
+
+
+def _grown(size: int) -> int:
+    """A multiple of a picture's side, at least 160, so that the pixels stay what they are."""
+    return size * -(-_SMALLEST // size)
+
+
+def _enlarged(picture: Tensor, side: int) -> Tensor:
+    """(3, S, S) uint8 as (3, side, side)."""
+    return functional.interpolate(picture[None].float(), size=(side, side), mode="nearest-exact")[0].to(torch.uint8)
