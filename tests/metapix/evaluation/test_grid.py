@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,13 @@ def test_the_cells_of_released_runs_keep_their_names() -> None:
         "1f77b0825a9a9853",
         "e499d13637465965",
     )
+
+
+@pytest.mark.parametrize("wanting", ["{", "[]", '{"format": "metapix-clip", "version": 1}', "name", "kind", "frames", "checksums"])
+def test_a_damaged_manifest_is_named(wanting: str, tmp_path: Path) -> None:
+    write_clip(draw_clip(1, 4, 16, fps=6), tmp_path / "clip")
+    manifest = tmp_path / "clip" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({key: value for key, value in document.items() if key != wanting}) if wanting in document else wanting)
+    with pytest.raises(InputError, match=r"manifest\.json|is damaged"):
+        TestVideo.open(tmp_path / "clip")

@@ -87,10 +87,12 @@ class TestVideo:
         """
         if not is_clip_folder(folder):
             raise InputError(f"{folder} is not a clip folder; `metapix prepare` makes one of a video")
-        manifest = folder / "manifest.json"
+        manifest, frames = folder / "manifest.json", count_frames(folder)
         document = read_json(manifest, dict, "prepare the clip again")
-        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
-        return cls(folder, str(document["name"]), str(document["kind"]), count_frames(folder), digest)
+        name, kind = document.get("name"), document.get("kind")
+        if not isinstance(name, str) or not isinstance(kind, str):
+            raise InputError(f"{manifest} is damaged (it has no name or no kind): prepare the clip again")
+        return cls(folder, name, kind, frames, hashlib.sha256(manifest.read_bytes()).hexdigest()[:16])
 
     @property
     def border(self) -> int:
