@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from metapix.errors import InputError
 from metapix.evaluate import Row, make_row
 from metapix.evaluation.frame_scores import HIGHER_IS_BETTER
 from metapix.evaluation.own import Grid, OwnCell, OwnStart, cells_of, job_of, result_file
-from metapix.evaluation.own_videos import Holes
+from metapix.evaluation.own_videos import Holes, Tick
 from metapix.evaluation.run import run_jobs
 from metapix.evaluation.statistics import bootstrap, compare
 from metapix.evaluation.videos import TestVideo
@@ -22,7 +22,6 @@ from metapix.files import read_json
 
 COMPARED = ("person_psnr", "psnr", "ssim", "mse")
 
-Tick = Callable[[int, int | None], None]
 Scores = dict[str, Any]
 
 

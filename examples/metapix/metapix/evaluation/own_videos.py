@@ -9,7 +9,7 @@ from metapix.data.folder import is_clip_folder, write_clip
 from metapix.data.pictures import clip_of_pictures, find_pictures
 from metapix.data.prepare import prepare_video
 from metapix.errors import InputError
-from metapix.evaluation.videos import TestVideo
+from metapix.evaluation.videos import TestVideo, clip_folders_in
 
 Tick = Callable[[int, int | None], None]
 Holes = list[tuple[str, str]]
@@ -48,7 +48,7 @@ def find_videos(paths: Sequence[Path], size: int, cache: Path, bar: Callable[[st
 
 def _clips_in(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        inside = sorted(folder for folder in path.iterdir() if is_clip_folder(folder)) if path.is_dir() else []
+        inside = clip_folders_in(path) if path.is_dir() else []
         yield from inside if inside and not is_clip_folder(path) else [path]
 
 

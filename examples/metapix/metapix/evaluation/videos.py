@@ -59,6 +59,11 @@ def choose_shots(name: str, border: int, count: int, selection: str, seed: int) 
     return [there // 2] if count == 1 else [number * (there - 1) // (count - 1) for number in range(count)]
 
 
+def clip_folders_in(path: Path) -> list[Path]:
+    """The clip folders right below a folder, by name."""
+    return sorted(folder for folder in path.iterdir() if is_clip_folder(folder))
+
+
 @dataclass(frozen=True)
 class TestVideo:
     """A clip folder to personalise to and to be scored on.

@@ -111,9 +111,10 @@ def _by_video(title: str, lines: Sequence[Line]) -> str:
     heads = "".join(f'<th scope="col">{HEADINGS[score]}</th>' for score in scores)
     body = ""
     for line in lines:
+        start = _named(line, lines)
         for video in line.videos:
             cells = "".join(f"<td>{number(video.scores[score], score) if score in video.scores else '–'}</td>" for score in scores)
-            name = f'<th scope="row">{_named(line, lines)}</th><td class="words">{escape(video.name)}</td>'
+            name = f'<th scope="row">{start}</th><td class="words">{escape(video.name)}</td>'
             body += f"<tr>{name}<td>{video.frames}</td>{cells}</tr>"
     if not body:
         return ""

@@ -18,7 +18,7 @@ from metapix.errors import InputError
 from metapix.evaluation.reproduce.suite import Suite
 from metapix.evaluation.run import Job
 from metapix.evaluation.starts import digest_of, file_digest
-from metapix.evaluation.videos import TestVideo
+from metapix.evaluation.videos import TestVideo, clip_folders_in
 from metapix.training.preset import Data, Preset
 
 _REAL_SIZE = 256
@@ -135,7 +135,7 @@ def _clip_folders(path: Path, size: int, cache: Path) -> tuple[list[Path], list[
         return [folder], [Job(f"find the person in {path.name}", folder / _MANIFEST, prepare_test_video, (path, folder, size))]
     if is_clip_folder(path):
         return [path], []
-    inside = sorted(folder for folder in path.iterdir() if folder.is_dir() and is_clip_folder(folder))
+    inside = clip_folders_in(path)
     if not inside:
         raise InputError(f"{path} holds no clip folder; people are scored on clip folders and videos (`metapix prepare`)")
     return inside, []

@@ -71,13 +71,15 @@ def write_video(video: TestVideo, panels: Sequence[Panel], file: Path, workshop:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = video.scored(min(panels[0].cell.protocol.most_frames, _MOST_FRAMES))
-    columns = [video.read(rows, panels[0].cell.protocol.size).frames]
+    truths = {size: video.read(rows, size) for size in dict.fromkeys(panel.cell.protocol.size for panel in panels)}
+    first = truths[panels[0].cell.protocol.size]
+    columns = [first.frames]
     for panel in panels:
-        shots, truth = shots_of(panel.cell, video), video.read(rows, panel.cell.protocol.size)
+        shots, truth = shots_of(panel.cell, video), truths[panel.cell.protocol.size]
         drawn = drawn_frames(panel.cell, video, panel.start, panel.preset, workshop.cache, workshop.device, shots, truth)
         columns.append(torch.cat([to_bytes(images) for images in drawn]))
     side = max(_grown(column.shape[-1]) for column in columns)
-    with VideoWriter(file, truth.fps) as writer:
+    with VideoWriter(file, first.fps) as writer:
         for pictures in zip(*columns, strict=True):
             writer.write(torch.cat([_enlarged(picture, side) for picture in pictures], dim=2))
 
