@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -28,12 +31,20 @@ class Losses:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def _offered(losses: Callable[..., Losses]) -> Callable[[Any, GANPair, Batch], Losses]:
+    """To a type checker, a method that an override may write without the keyword ``step``."""
+    return cast(Callable[[Any, GANPair, Batch], Losses], losses)
+
+
 class Objective:
     """What each player minimises. Subclass it for a GAN of your own.
 
     Write the losses as if both players were always learning: **never detach**. The engine asks each
     player's gradient for that player's own weights only, and a meta-gradient through the game needs
     the paths that a ``detach`` would cut.
+
+    **Keep no count.** A loss that changes as the game goes on asks for the keyword ``step``: the 0-based iteration of the game, given to
+    each of the three methods that names it. A query after the game sees the number of iterations played, ``inner.steps``.
 
     Example:
         >>> class LeastSquares(Objective):
@@ -58,16 +69,17 @@ class Objective:
             "build the pair with discriminator=None"
         )
 
-    def losses(self, pair: GANPair, batch: Batch) -> Losses:
+    @_offered
+    def losses(self, pair: GANPair, batch: Batch, *, step: int | None = None) -> Losses:
         """Both losses of one batch with the weights as they stand.
 
         Override it where one forward pass can serve both players; it must then return what the two
-        separate losses would.
+        separate losses would. This one hands ``step`` on to them.
         """
-        generator, parts = total(self.generator_loss(pair, batch))
+        generator, parts = total(ask(self.generator_loss, pair, batch, step))
         if pair.discriminator is None:
             return Losses(generator, None, parts)
-        discriminator, discriminator_parts = total(self.discriminator_loss(pair, batch))
+        discriminator, discriminator_parts = total(ask(self.discriminator_loss, pair, batch, step))
         return Losses(generator, discriminator, {**parts, **discriminator_parts})
 
     def precompute(self, batch: Batch) -> Batch:
@@ -80,10 +92,56 @@ class Objective:
         return {}
 
 
+def ask(method: Callable[..., Any], pair: GANPair, batch: Batch, step: int | None) -> Any:
+    """What a method of an objective answers; it is told the step if it asks for it.
+
+    Raises:
+        ValueError: when it needs a gradient through what was made under ``torch.inference_mode()``.
+    """
+    options = {"step": step} if step is not None and asks_for_step(method) else {}
+    try:
+        return method(pair, batch, **options)
+    except RuntimeError as error:
+        if "nference tensor" not in str(error):
+            raise
+        name = getattr(method, "__qualname__", "the loss")
+        raise ValueError(
+            f"{name} uses tensors made under torch.inference_mode(), which no gradient goes through: compute the losses without it, "
+            "and what is constant under torch.no_grad()"
+        ) from error
+
+
+def asks_for_step(method: Callable[..., Any]) -> bool:
+    """Whether a method's signature names the keyword ``step``."""
+    return _names_step(getattr(method, "__func__", method))
+
+
+def written_losses(objective: Objective) -> list[Callable[..., Any]]:
+    """The methods, of the three that say what the players minimise, that this objective defines itself."""
+    names = ("generator_loss", "discriminator_loss", "losses")
+    return [getattr(objective, name) for name in names if getattr(type(objective), name) is not getattr(Objective, name)]
+
+
+@functools.lru_cache(maxsize=256)
+def _names_step(function: Callable[..., Any]) -> bool:
+    own = inspect.signature(function, follow_wrapped=False).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # a decorator's: what it wraps says what it takes
+        own = inspect.signature(function).parameters
+    return "step" in own and own["step"].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def total(loss: Tensor | Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of a loss given as a tensor or as named terms, and the named terms."""
+    """The sum of a loss given as a tensor or as named terms, and the named terms.
+
+    Raises:
+        TypeError: for a loss, or a term, of another type.
+        ValueError: for a dict without a term.
+    """
     if isinstance(loss, Tensor):
         return loss, {}
+    if not isinstance(loss, Mapping) or not all(isinstance(term, Tensor) for term in loss.values()):
+        found = {name: type(term).__name__ for name, term in loss.items()} if isinstance(loss, Mapping) else type(loss).__name__
+        raise TypeError(f"a loss must be a tensor or a dict of named tensors, got {found}")
     if not loss:
         raise ValueError("a loss given as a dict must have at least one term")
     terms = dict(loss)

@@ -185,7 +185,8 @@ class _Training:
         """The mean losses since the last look, all of which must be finite."""
         history, self._unchecked = self._unchecked, []
         check_finite(history, first_step=self._game.position - len(history))
-        return {name: float(torch.stack([losses[name] for losses in history]).mean()) for name in history[-1]}
+        names = dict.fromkeys(name for losses in history for name in losses)
+        return {name: float(torch.stack([losses[name] for losses in history if name in losses]).mean()) for name in names}
 
     def _save(self) -> None:
         check_weights(self._game.pair, self._world, f"after iteration {self._game.position}")

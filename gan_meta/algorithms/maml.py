@@ -50,9 +50,8 @@ class MAML(MetaAlgorithm):
         buffers = buffer_displacement(pair, game.phi)
         own = learned_by_player(pair, self.inner)
         depends_on_theta = [name for name, role in resolve_roles(pair, self.inner.all_roles).items() if role != "frozen"]
-        at_phi, query_logs = query_gradients(
-            self.objective, game.phi, query, dict.fromkeys(own, depends_on_theta), seed, self.query_batch_size
-        )
+        wanted = dict.fromkeys(own, depends_on_theta)
+        at_phi, query_logs = query_gradients(self.objective, game.phi, query, wanted, seed, self.query_batch_size, self.inner.steps)
         at_theta = dict(zip(own, game.pull([at_phi[player] for player in own]), strict=True))
         grads = {name: at_theta[player][name] for player, names in own.items() for name in names}
         return MetaGradient(grads, {**game.logs, **query_logs}, buffers)

@@ -44,6 +44,7 @@ def query_gradients(
     wanted: Mapping[str, Sequence[str]],
     seed: int,
     batch_size: int | None = None,
+    step: int = 0,
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
     """Each player's gradient of its mean loss over the query.
 
@@ -51,6 +52,7 @@ def query_gradients(
         pair: where the gradients are taken; its buffers may move, as in any forward pass.
         wanted: {player: names of parameters, of either player, that its loss is differentiated for}.
         batch_size: how many samples pass at once; the whole query if ``None``. The answer is the same, with less memory.
+        step: the number of iterations played, for a loss that asks for it.
 
     Returns:
         ``{player: {name: gradient}}`` and ``{"query_<player>": loss}``.
@@ -64,7 +66,7 @@ def query_gradients(
     logs: dict[str, float] = {}
     for player, names in wanted.items():
         parameters = [named[name] for name in names]
-        sums, loss = _player_gradient(objective, pair, query, player, parameters, seed, batch_size)
+        sums, loss = _player_gradient(objective, pair, query, player, parameters, seed, batch_size, step)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(f"the {player}'s query loss is not finite after the game; a lower learning rate usually helps")
         gradients[player] = dict(zip(names, sums, strict=True))
@@ -73,7 +75,14 @@ def query_gradients(
 
 
 def _player_gradient(
-    objective: Objective, pair: GANPair, query: Samples, player: str, parameters: list[torch.nn.Parameter], seed: int, size: int | None
+    objective: Objective,
+    pair: GANPair,
+    query: Samples,
+    player: str,
+    parameters: list[torch.nn.Parameter],
+    seed: int,
+    size: int | None,
+    step: int,
 ) -> tuple[list[Tensor], Tensor]:
     n_samples, device = count_samples(query), parameters[0].device
     size = n_samples if size is None else min(size, n_samples)
@@ -81,11 +90,11 @@ def _player_gradient(
         raise ValueError(f"query_batch_size={size} would change batch normalisation's statistics; leave it out, or use eval() there")
     sums = [torch.zeros_like(parameter) for parameter in parameters]
     mean = torch.zeros((), device=device, dtype=parameters[0].dtype)
-    with seeded(derive_seed(seed, "query", player), device):
+    with torch.enable_grad(), seeded(derive_seed(seed, "query", player), device):
         for start in range(0, n_samples, size):
             indices = range(start, min(start + size, n_samples))
             batch = {name: tensor.to(device) for name, tensor in take(query, indices).items()}
-            loss = player_loss(objective, pair, batch, player)[0]
+            loss = player_loss(objective, pair, batch, player, step)[0]
             if loss.ndim == 0 and size < n_samples:
                 raise ValueError(f"the {player}'s loss is one scalar, so query_batch_size={size} would change it; leave it out")
             share = len(indices) / n_samples * reduce_loss(loss, len(indices), None, f"the {player}'s query loss")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -79,9 +76,9 @@ class Game:
             for group in optimizer.param_groups:
                 group["lr"] = self.inner.lr_at(self.position, player)
         logs: dict[str, Tensor] = {}
-        with self.table.iteration(self.position):
+        with torch.enable_grad(), self.table.iteration(self.position):
             for turn in self.table.turns:
-                losses = self.table.losses(turn, self.position, self._learning)
+                losses = self.table.losses(turn, self.position)
                 logs.update(self._move(losses))
         self.position += 1
         return logs
@@ -96,19 +93,6 @@ class Game:
         self.table = Table(self.pair, objective, support, self.inner, seed, share)
         self.share = share
         self.position = 0
-
-    @contextlib.contextmanager
-    def _learning(self, player: str) -> Iterator[None]:
-        """Let only this player's adapting weights require a gradient, so that nothing is kept for those of the other."""
-        required = [(parameter, parameter.requires_grad) for parameter in self.pair.parameters()]
-        own = {id(parameter) for parameter in self.parameters[player]}
-        for parameter, _ in required:
-            parameter.requires_grad_(id(parameter) in own)
-        try:
-            yield
-        finally:
-            for parameter, flag in required:
-                parameter.requires_grad_(flag)
 
     def _move(self, losses: TurnLosses) -> dict[str, Tensor]:
         """Take every mover's gradient first, then let them step; returns the losses by name."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan_meta.objective import Batch, Objective, total
+from gan_meta.objective import Batch, Objective, ask, total
 from gan_meta.pair import GANPair
 
 
@@ -15,13 +15,22 @@ class NonFiniteLossError(ArithmeticError):
     """A loss became infinite or not a number."""
 
 
-def player_loss(objective: Objective, pair: GANPair, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """One player's loss and its named terms, taken from ``losses`` where the objective defines nothing else."""
+def player_loss(objective: Objective, pair: GANPair, batch: Batch, player: str, step: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+    """One player's loss and its named terms, taken from ``losses`` where the objective defines nothing else.
+
+    Args:
+        step: the 0-based iteration of the game, for a loss that asks for it.
+    """
     separate = f"{player}_loss"
     if getattr(type(objective), separate) is getattr(Objective, separate) and type(objective).losses is not Objective.losses:
-        both = objective.losses(pair, batch)
+        both = ask(objective.losses, pair, lent(batch), step)
         return present(getattr(both, player), player), dict(both.parts)
-    return total(getattr(objective, separate)(pair, batch))
+    return total(ask(getattr(objective, separate), pair, lent(batch), step))
+
+
+def lent(batch: Batch) -> Batch:
+    """A batch for one loss: what it does to the dict, or ``requires_grad_()``, does not reach the samples or the next loss."""
+    return {name: tensor.detach() for name, tensor in batch.items()}
 
 
 def present(loss: Tensor | None, player: str) -> Tensor:
@@ -58,7 +67,10 @@ def own_gradients(
     """
     where = f"at iteration {position}"
     if not loss.requires_grad:
-        raise ValueError(f"the {player}'s loss has no gradient to the {player} {where}: is the {player} used in it, or was it detached?")
+        raise ValueError(
+            f"the {player}'s loss has no gradient to the {player} {where}: is the {player} used in it, was it detached, or is the loss "
+            "computed under torch.no_grad() or torch.inference_mode()?"
+        )
     gradients = torch.autograd.grad(loss, weights, retain_graph=retain_graph, create_graph=create_graph, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         raise ValueError(f"the {player}'s loss does not depend on any adapting weight of the {player} {where}")
@@ -73,11 +85,11 @@ def check_finite(history: Sequence[Mapping[str, Tensor]], first_step: int = 0) -
     """
     if not history:
         return
-    names = list(history[0])
-    table = torch.stack([torch.stack([logs[name].float() for name in names]) for logs in history])
-    bad = ~torch.isfinite(table)
+    bad = ~torch.isfinite(torch.stack([value.float() for logs in history for value in logs.values()]))
     if not bool(bad.any()):
         return
-    step = int(bad.any(dim=1).nonzero()[0])
-    terms = ", ".join(name for name, is_bad in zip(names, bad[step].tolist(), strict=True) if is_bad)
+    found = [(step, name) for step, logs in enumerate(history) for name in logs]
+    wrong = [where for where, is_bad in zip(found, bad.tolist(), strict=True) if is_bad]
+    step = wrong[0][0]
+    terms = ", ".join(name for number, name in wrong if number == step)
     raise NonFiniteLossError(f"not finite at iteration {first_step + step} of the game: {terms}; a lower learning rate usually helps")

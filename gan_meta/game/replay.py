@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -44,7 +43,7 @@ def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, T
     # other's earlier answers to these weights, which is a different game ("unrolled GAN").
     aliases = {name: weight.view_as(weight) for player in turn.players for name, weight in _own(table, state, player).items()}
     seated = {**fixed, **state.weights, **aliases, **state.buffers}
-    losses = _ask(table.pair, seated, lambda: table.losses(turn, position, lambda _: contextlib.nullcontext()))
+    losses = _ask(table.pair, seated, lambda: table.losses(turn, position))
     for player, loss in losses.players.items():
         names = table.adapting[player]
         own = [aliases[name] for name in names]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -13,18 +12,15 @@ from torch import Tensor, nn
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop, Turn
-from gan_meta.game.player_loss import player_loss, present, reduce_loss
+from gan_meta.game.player_loss import lent, player_loss, present, reduce_loss
 from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
-from gan_meta.objective import Batch, Objective
+from gan_meta.objective import Batch, Objective, ask, asks_for_step, written_losses
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed, random_state, restore_random_state, seeded
 from gan_meta.tasks import Samples
 
 _RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
-
-Learning = Callable[[str], AbstractContextManager[None]]
-"""Around the forward pass of one player's loss: how the engine says that this player learns from it."""
 
 
 class TurnLosses(NamedTuple):
@@ -58,6 +54,8 @@ class Table:
     def __init__(
         self, pair: GANPair, objective: Objective, support: Samples, inner: InnerLoop, seed: int, share: FrameShare | None = None
     ) -> None:
+        if torch.is_inference_mode_enabled():
+            raise ValueError("a game takes gradients, which torch.inference_mode() forbids: play it outside of that block")
         self.pair = pair
         self.objective = objective
         self.inner = inner
@@ -77,6 +75,8 @@ class Table:
         always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
         self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
+        # Losses that know the step may couple samples, or draw, in some iterations only: each is then looked at by itself.
+        self._is_same_always = not any(asks_for_step(method) for method in written_losses(objective))
         if share is not None and has_batch_statistics(pair):
             raise ValueError(
                 "batch normalisation in training mode mixes the samples of a batch, which several ranks cannot share; "
@@ -87,11 +87,11 @@ class Table:
         """Around one iteration: what it draws at random depends on the seed and the position alone."""
         return seeded(derive_seed(self.seed, "step", position), self.device)
 
-    def losses(self, turn: Turn, position: int, learning: Learning) -> TurnLosses:
+    def losses(self, turn: Turn, position: int) -> TurnLosses:
         """The losses of a turn of the iteration at this position, with the weights as they stand."""
         rounds = max(self.inner.update_ratio)
         drawn = draw(self.pool.n_samples, self.inner.batch_size, len(self.pool.transforms), position * rounds + turn.batch, self.seed)
-        found = self._unreduced(turn.players, drawn, learning)
+        found = self._unreduced(turn.players, drawn, position)
         where = f" at iteration {position}"
         players = {
             player: reduce_loss(loss, found.n_samples, found.weights, f"the {player}'s loss", where)
@@ -103,27 +103,29 @@ class Table:
                 logs[name] = reduce_loss(part.detach(), found.n_samples, found.weights, f"the term {name!r}", where)
         return TurnLosses(players, logs)
 
-    def _unreduced(self, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+    def _unreduced(self, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         if self.share is not None:
-            return self._own_share(self.share, players, drawn, learning)
+            return self._own_share(self.share, players, drawn, step)
         if not (self._may_be_unique and drawn.has_repeats and self._is_unique.get(players, True)):
-            return self._forward(players, self._batch(drawn.items), learning)
+            return self._forward(players, self._batch(drawn.items), step)
         items, weights = drawn.unique(self.dtype)
         if players in self._is_unique:
-            return self._forward(players, self._take(items), learning)._replace(weights=weights.to(self.device))
-        # The first time: only losses per sample that drew nothing at random are the same for unique samples as for repeats.
+            return self._forward(players, self._take(items), step)._replace(weights=weights.to(self.device))
+        # Only losses per sample that drew nothing at random are the same for unique samples as for repeats.
         buffers = [buffer.clone() for buffer in self.pair.buffers()]
         before = random_state(self.device)
-        found = self._forward(players, self._take(items), learning)
+        found = self._forward(players, self._take(items), step)
         drew_nothing = all(torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True))
-        self._is_unique[players] = drew_nothing and all(loss.ndim == 1 for loss in found.players.values())
-        if self._is_unique[players]:
+        is_unique = drew_nothing and all(loss.ndim == 1 for loss in (*found.players.values(), *found.parts.values()))
+        if self._is_same_always:
+            self._is_unique[players] = is_unique
+        if is_unique:
             return found._replace(weights=weights.to(self.device))
         with torch.no_grad():
             for buffer, kept in zip(self.pair.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
         restore_random_state(before, self.device)
-        return self._forward(players, self._take(drawn.items), learning)
+        return self._forward(players, self._take(drawn.items), step)
 
     def _take(self, items: Tensor) -> Batch:
         with self._autocast():
@@ -133,7 +135,7 @@ class Table:
         batch = self._take(items)
         return batch if self.inner.random_augment is None else self.inner.random_augment(batch)
 
-    def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, learning: Learning) -> _Unreduced:
+    def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
         if self.inner.random_augment is None:
             items, weights = share.of(*drawn.unique(self.dtype))
@@ -143,7 +145,7 @@ class Table:
             rows, weights = share.of(torch.arange(count), torch.full((count,), 1 / count, dtype=self.dtype))
             batch = {name: tensor[rows.to(self.device)] for name, tensor in whole.items()}
         before = random_state(self.device)
-        found = self._forward(players, batch, learning)
+        found = self._forward(players, batch, step)
         if any(loss.ndim == 0 for loss in found.players.values()):
             raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
         if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
@@ -151,19 +153,18 @@ class Table:
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
         return found._replace(weights=weights.to(self.device), parts=parts)
 
-    def _forward(self, players: tuple[str, ...], batch: Batch, learning: Learning) -> _Unreduced:
+    def _forward(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         with self._autocast():
-            return self._ask(players, batch, learning)
+            return self._ask(players, batch, step)
 
-    def _ask(self, players: tuple[str, ...], batch: Batch, learning: Learning) -> _Unreduced:
+    def _ask(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         count = len(next(iter(batch.values())))
         if len(players) == 2 and type(self.objective).losses is not Objective.losses:
-            both = self.objective.losses(self.pair, batch)
+            both = ask(self.objective.losses, self.pair, lent(batch), step)
             return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), count)
         losses, parts = {}, {}
         for player in players:
-            with learning(player):
-                losses[player], terms = player_loss(self.objective, self.pair, batch, player)
+            losses[player], terms = player_loss(self.objective, self.pair, batch, player, step)
             parts.update(terms)
         return _Unreduced(losses, parts, count)
 

@@ -133,4 +133,9 @@ def _sum(values: list[Tensor], like: Tensor) -> Tensor:
 
 
 def _mean_logs(logs: list[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(values[name] for values in logs) / len(logs) for name in logs[0]} if logs else {}
+    """The mean of each name over the tasks that have it: a term may be absent."""
+    found: dict[str, list[float]] = {}
+    for values in logs:
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}

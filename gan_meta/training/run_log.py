@@ -82,13 +82,14 @@ class JsonLines:
 
 
 class CommaSeparated:
-    """A table whose columns are the first iteration's values; later ones that it has no column for are left out."""
+    """A table with a column for each value; one that comes later is a further column, and empty in the lines before."""
 
     def __init__(self, path: Path, done: int) -> None:
         def is_kept(line: str) -> bool:
             first = line.partition(",")[0]
             return first == "iteration" or (first.isdigit() and int(first) <= done)
 
+        self._path = path
         _keep_lines(path, is_kept)
         try:
             with path.open(encoding="utf-8", newline="") as file:
@@ -98,17 +99,29 @@ class CommaSeparated:
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
-        row = io.StringIO()
-        writer = csv.writer(row)
-        if not self._columns:
-            self._columns = ["iteration", *values]
-            writer.writerow(self._columns)
-        writer.writerow([iteration, *(values.get(name, "") for name in self._columns[1:])])
-        self._file.write(row.getvalue())
+        columns = list(dict.fromkeys([*(self._columns or ["iteration"]), *values]))
+        if columns != self._columns:
+            self._widen(columns)
+        self._file.write(_csv_line([iteration, *(values.get(name, "") for name in columns[1:])]))
         self._file.flush()
+
+    def _widen(self, columns: list[str]) -> None:
+        """Write the table again with these columns, the old ones first."""
+        self._file.close()
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if self._columns else []
+        empty = "," * (len(columns) - len(self._columns))
+        write_text(self._path, _csv_line(columns) + "".join(line.rstrip("\r\n") + empty + "\r\n" for line in lines))
+        self._columns = columns
+        self._file = self._path.open("a", encoding="utf-8", newline="")
 
     def close(self) -> None:
         self._file.close()
+
+
+def _csv_line(values: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)
+    return line.getvalue()
 
 
 class TensorBoard:
