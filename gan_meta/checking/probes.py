@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
 from gan_meta.game.table import has_batch_statistics
-from gan_meta.objective import Batch, Objective
+from gan_meta.objective import Batch, Objective, ask
 from gan_meta.pair import GANPair
 from gan_meta.seeds import random_state, seeded
 
@@ -179,7 +179,7 @@ def probe_shared_forward(trial: Trial) -> Iterator[Finding]:
     if kind.losses is Objective.losses or not separate:
         return
     with seeded(trial.seed, trial.device):
-        both = trial.objective.losses(trial.pair, dict(trial.batch))
+        both = ask(trial.objective.losses, trial.pair, dict(trial.batch), 0)
     for player in separate:
         if not _draws(trial, player) and not _close(present(getattr(both, player), player), trial.loss(player)):
             text = f"losses() and {player}_loss() give different numbers for the {player}; they must be two ways to the same loss"
