@@ -15,6 +15,7 @@ from torch import Tensor
 from gan_meta.files import parse_json, replacing
 from gan_meta.game.rates import add_learned_rates, is_rate
 from gan_meta.pair import PLAYERS, GANPair
+from gan_meta.weight_values import value_problems
 
 FORMAT = "gan-meta"
 VERSION = 1
@@ -40,8 +41,21 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapp
     try:
         with replacing(path) as partial:
             save_file(own, partial, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
+            _order_header(partial)
     except SafetensorError as error:
         raise OSError(f"could not write {path}: {error}") from error
+
+
+def _order_header(path: Path) -> None:
+    """Give the header's entries one order: safetensors writes its metadata in one that changes from call to call."""
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(ordered) == length:  # a header that would grow stays as it is: its length says where the tensors begin
+            file.seek(8)
+            file.write(ordered)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -102,7 +116,8 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        CheckpointError: when the file is none of ours, names no model while ``into`` is missing, or does not fit.
+        CheckpointError: when the file is none of ours, names no model while ``into`` is missing, does not fit, or holds values that are
+            no weights: not finite, of size 1e9 or more, or of another kind than the pair's (boolean, integer, real, complex).
     """
     tensors, document = load_tensors(path)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(EXTRA)}
@@ -114,10 +129,10 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
 
 
 def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
-    """Copy a file's tensors into a pair, if names and shapes are the same.
+    """Copy a file's tensors into a pair, if names and shapes are the same and all values are weights.
 
     Raises:
-        CheckpointError: naming the differences; nothing is copied then.
+        CheckpointError: naming the differences, or what is no weight (:mod:`gan_meta.weight_values`); nothing is copied then.
     """
     expected = pair.state_dict()
     problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
@@ -129,6 +144,9 @@ def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -
     ]
     if problems:
         raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
+    wrong = value_problems(expected, tensors)
+    if wrong:
+        raise CheckpointError(f"{path} holds what are no weights: {'; '.join(wrong[:5])} ({len(wrong)} of {len(expected)} tensors)")
     pair.load_state_dict(tensors)
 
 

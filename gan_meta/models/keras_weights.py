@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gan_meta.weight_values import WEIGHT_LIMIT, largest
+
 if TYPE_CHECKING:
     import h5py
 
@@ -109,13 +111,20 @@ class KerasFile:
         return datasets[0], datasets[1]
 
     def _tensor(self, layer: str, dataset: h5py.Dataset) -> Tensor:
+        if dataset.dtype.kind != "f":
+            raise ValueError(
+                f"{self.path}: layer {layer} holds values of type {dataset.dtype}, which are no weights; they should be real numbers"
+            )
         try:
-            values = np.asarray(dataset[()], dtype=np.float32)
+            values = torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{self.path} is damaged: the weights of layer {layer} cannot be read: {error}") from error
-        if not math.isfinite(float(values.sum(dtype=np.float64))):
+        size = largest(values)
+        if not math.isfinite(size):
             raise ValueError(f"{self.path}: layer {layer} has weights that are not finite numbers")
-        return torch.from_numpy(values)
+        if size >= WEIGHT_LIMIT:
+            raise ValueError(f"{self.path}: layer {layer} holds a value of size {size:.3g}; weights are below {WEIGHT_LIMIT:g}")
+        return values
 
 
 def _layers(file: h5py.File, file_bytes: int) -> dict[str, list[h5py.Dataset]]:

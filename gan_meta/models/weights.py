@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gan_meta.weight_values import layout_problem, value_problems
+
 StateDict = Mapping[str, Tensor]
 
 _DAMAGED = (
@@ -31,7 +33,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged or is not a plain state dict.
+        ValueError: when the file is damaged or is not a plain state dict of dense tensors with names.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,6 +50,12 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{path} is not a plain state dict (parameter name to tensor); save the network's state_dict() itself")
+    for name, value in loaded.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{path} names a tensor {name!r}, not by a word: it is not a network's state_dict(); save that itself")
+        problem = layout_problem(value)
+        if problem is not None:
+            raise ValueError(f"{path}: {name} {problem}")
     # A few bytes can describe a view that repeats them without end.
     promised, held = sum(value.nbytes for value in loaded.values()), path.stat().st_size
     if promised > held:
@@ -67,10 +75,10 @@ def _refuse_compressed(path: Path) -> None:
 def load_strictly(module: nn.Module, state_dict: StateDict) -> None:
     """Copy a state dict into a module: every key must be there, none may be left over, all shapes must agree.
 
-    Nothing is copied unless everything fits.
+    Nothing is copied unless everything fits, and all values are weights (:func:`gan_meta.weight_values.value_problems`).
 
     Raises:
-        ValueError: naming the missing, unexpected and mis-shaped keys.
+        ValueError: naming the missing, unexpected and mis-shaped keys, and those whose values are no weights.
     """
     own = module.state_dict()
     missing = [key for key in own if key not in state_dict]
@@ -90,4 +98,7 @@ def load_strictly(module: nn.Module, state_dict: StateDict) -> None:
             f"the weights do not fit this {type(module).__name__}; build it with the arguments the weights were trained with. "
             + "; ".join(problems)
         )
+    wrong = value_problems(own, state_dict)
+    if wrong:
+        raise ValueError(f"these are no weights: {'; '.join(wrong[:_NAMED])} ({len(wrong)} of {len(own)} tensors)")
     module.load_state_dict(state_dict)

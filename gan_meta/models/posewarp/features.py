@@ -17,6 +17,7 @@ from gan_meta.models.keras_weights import HDF5_SUFFIXES, read_keras_convolutions
 from gan_meta.models.perceptual import FeatureExtractor, efficientnet_lite0, vgg19, vgg19_random
 from gan_meta.models.weights import read_state_dict
 from gan_meta.naming import unknown_name
+from gan_meta.weight_values import value_problems
 
 POSEWARP_FEATURES = ("vgg19", "efficientnet_lite0", "vgg19-random")
 N_VGG19_MAPS = 12
@@ -164,6 +165,9 @@ def read_statistics(path: str | os.PathLike[str]) -> list[Tensor]:
     tables = read_state_dict(path)
     if not tables or set(tables) != {str(number) for number in range(len(tables))}:
         raise ValueError(f"{path} holds no response statistics (keys 0, 1, ...); make the file with: gan-meta statistics")
+    wrong = value_problems({name: torch.empty(table.shape) for name, table in tables.items()}, tables)
+    if wrong:
+        raise ValueError(f"{path} holds what are no response statistics: table {'; table '.join(wrong[:5])}")
     return [tables[str(number)] for number in range(len(tables))]
 
 
