@@ -49,14 +49,18 @@ class World:
         return self.rank == 0
 
     def sum_flat(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Each tensor summed over all ranks, by one all_reduce of them end to end; all of one dtype and on one device."""
+        """Each tensor summed over all ranks, by one all_reduce for each dtype, of its tensors end to end; all on one device."""
         if self.size == 1 or not tensors:
             return list(tensors)
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        with _talking():
-            dist.all_reduce(flat)
-        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
-        return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+        summed = list(tensors)
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+            flat = torch.cat([tensors[place].detach().reshape(-1) for place in places])
+            with _talking():
+                dist.all_reduce(flat)
+            for place, piece in zip(places, torch.split(flat, [tensors[place].numel() for place in places]), strict=True):
+                summed[place] = piece.view(tensors[place].shape)
+        return summed
 
     def gather(self, document: Any) -> list[Any]:
         """The JSON-able document of every rank, in order of rank, on every rank."""

@@ -17,10 +17,11 @@ from gan_meta.pair import GANPair
 from gan_meta.tasks import FixedTasks, Task, TaskSource
 from gan_meta.training.bad_tasks import BadTasks
 from gan_meta.training.best import BestBy, BestSoFar
+from gan_meta.training.buffers import move_buffers
 from gan_meta.training.interruption import Interruption, WorkAbandoned
 from gan_meta.training.meta_batch import MetaBatch, Played
 from gan_meta.training.meta_state import MetaState
-from gan_meta.training.outer_step import OptimizerFactory, OuterStep, move_buffers, optimizer_label
+from gan_meta.training.outer_step import OptimizerFactory, OuterStep, optimizer_label
 from gan_meta.training.parallel import choose_parallel
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
@@ -254,7 +255,8 @@ class MetaTrainer:
         self._bad.note(self.iteration, self.meta_batch_size, played.failures, speaks=self._world.is_first)
         rate = self.meta_lr_at(self.iteration)
         norm = self._outer.move(played.directions, rate) if played.directions else 0.0
-        move_buffers(self.pair, played.directions, rate)
+        if played.directions:
+            move_buffers(self.pair, played.buffers)
         self.iteration += 1
         return {**played.logs, "direction_norm": norm, "meta_lr": rate, "skipped_tasks": float(self.skipped_tasks)}
 

@@ -28,8 +28,10 @@ class MetaGradient:
     Attributes:
         grads: {parameter name: descent direction}: an optimiser *subtracts* it. Parameters whose start stays are left out.
         logs: the losses of the game by name.
-        buffers: {buffer name: descent direction} for floating-point buffers (they move by the same rule) and the
-            adapted value for integer ones (they are taken).
+        buffers: {buffer name: phi's value}, as the game left it. Theta's buffers follow these values whatever the outer rate and
+            optimiser: running averages, and any other real or complex buffer, become the mean over the iteration's tasks; unit
+            vectors stay unit vectors, and those of spectral normalisation are fitted to theta's weights; whole numbers and truth
+            values are taken from the last task. What no game changed stays.
     """
 
     grads: dict[str, Tensor]
@@ -107,10 +109,6 @@ def displacement(theta: GANPair, phi: GANPair, names: list[str]) -> dict[str, Te
     return {name: start[name].detach() - end[name].detach() for name in names}
 
 
-def buffer_displacement(theta: GANPair, phi: GANPair) -> dict[str, Tensor]:
-    """theta - phi for floating-point buffers, phi for the others."""
-    end = dict(phi.named_buffers())
-    return {
-        name: buffer.detach() - end[name].detach() if buffer.is_floating_point() else end[name].detach().clone()
-        for name, buffer in theta.named_buffers()
-    }
+def adapted_buffers(phi: GANPair) -> dict[str, Tensor]:
+    """Copies of phi's buffers, which its next game would write over."""
+    return {name: buffer.detach().clone() for name, buffer in phi.named_buffers()}

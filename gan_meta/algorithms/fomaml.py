@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, learned_by_player
+from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, adapted_buffers, learned_by_player
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
 from gan_meta.pair import GANPair
@@ -35,7 +35,7 @@ class FOMAML(MetaAlgorithm):
     def meta_gradient(self, pair: GANPair, task: Task, seed: int = 0) -> MetaGradient:
         query = require_query(task, "FOMAML")
         phi, logs = self.play(pair, task.support, seed)
-        buffers = buffer_displacement(pair, phi)
+        buffers = adapted_buffers(phi)
         own = learned_by_player(pair, self.inner)
         gradients, query_logs = query_gradients(self.objective, phi, query, own, seed, self.query_batch_size, self.inner.steps)
         grads = {name: gradient for player in own for name, gradient in gradients[player].items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, learned_by_player
+from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, adapted_buffers, learned_by_player
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
 from gan_meta.algorithms.second_order import refuse_first_order_only, refuse_own_optimizer
@@ -47,7 +47,7 @@ class MAML(MetaAlgorithm):
         query = require_query(task, type(self).__name__)
         refuse_first_order_only(pair, type(self).__name__)
         game = record(pair, self.objective, task.support, self.inner, seed, self.memory, carried=self.carried)
-        buffers = buffer_displacement(pair, game.phi)
+        buffers = adapted_buffers(game.phi)
         own = learned_by_player(pair, self.inner)
         depends_on_theta = [name for name, role in resolve_roles(pair, self.inner.all_roles).items() if role != "frozen"]
         wanted = dict.fromkeys(own, depends_on_theta)

@@ -6,7 +6,7 @@ MetaPix, algorithm 1 (printed there without the leading "theta +").
 
 from __future__ import annotations
 
-from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, buffer_displacement, displacement, learned_names
+from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, adapted_buffers, displacement, learned_names
 from gan_meta.algorithms.registry import register
 from gan_meta.game.roles import adapts, is_learned, resolve_roles
 from gan_meta.pair import GANPair
@@ -31,4 +31,4 @@ class Reptile(MetaAlgorithm):
                     'use "meta" or "frozen" there, or an algorithm with a query gradient such as "fomaml"'
                 )
         phi, logs = self.play(pair, task.support, seed)
-        return MetaGradient(displacement(pair, phi, learned_names(pair, self.inner)), logs, buffer_displacement(pair, phi))
+        return MetaGradient(displacement(pair, phi, learned_names(pair, self.inner)), logs, adapted_buffers(phi))

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, learned_names
-from gan_meta.distributed import World
+from gan_meta.distributed import ALONE, World
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed
 from gan_meta.tasks import TaskSource
+from gan_meta.training.buffers import join, tell, went_bad
 
 
 @dataclass
@@ -22,12 +23,14 @@ class Played:
 
     Attributes:
         directions: one a task, or, over several ranks, their mean as one; none if no task gave a finite one.
+        buffers: theta's new values of the buffers that some game changed.
         failures: by the task's number in the iteration, why it gave none.
         logs: the games' losses by name, averaged over the tasks.
         stop: the signal by which some rank was asked to stop; 0 for none.
     """
 
     directions: list[MetaGradient] = field(default_factory=list)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     logs: dict[str, float] = field(default_factory=dict)
     stop: int = 0
@@ -67,14 +70,15 @@ class MetaBatch:
                 failures[number] = str(failed)
         if not self.has_own_tasks:
             stops = self.world.gather(stop())
-            return Played(list(directions.values()), failures, _mean_logs([d.logs for d in directions.values()]), max(stops))
+            buffers = join(pair, directions, [tell(pair, directions)], ALONE)
+            return Played(list(directions.values()), buffers, failures, _mean_logs([d.logs for d in directions.values()]), max(stops))
         return self._together(pair, directions, failures, stop())
 
     def _together(self, pair: GANPair, directions: Mapping[int, MetaGradient], failures: Mapping[int, str], stop: int) -> Played:
         told = {
             "logs": {number: dict(direction.logs) for number, direction in directions.items()},
             "failures": dict(failures),
-            "buffers": sorted({name for direction in directions.values() for name in direction.buffers}),
+            "buffers": tell(pair, directions),
             "stop": stop,
         }
         reports = self.world.gather(told)
@@ -83,28 +87,17 @@ class MetaBatch:
         logs = {int(number): values for report in reports for number, values in report["logs"].items()}
         played.logs = _mean_logs([logs[number] for number in sorted(logs)])
         if logs:
-            buffers = sorted({name for report in reports for name in report["buffers"]})
-            played.directions = [self._mean_direction(pair, directions, buffers, logs)]
+            played.directions = [self._mean_direction(pair, directions, len(logs))]
+            played.buffers = join(pair, directions, [report["buffers"] for report in reports], self.world)
         return played
 
-    def _mean_direction(
-        self, pair: GANPair, directions: Mapping[int, MetaGradient], buffer_names: list[str], logs: Mapping[int, Mapping[str, float]]
-    ) -> MetaGradient:
-        """The mean over all ranks' tasks, by one all_reduce; integer buffers are the last task's."""
-        parameters, buffers = dict(pair.named_parameters()), dict(pair.named_buffers())
+    def _mean_direction(self, pair: GANPair, directions: Mapping[int, MetaGradient], n_tasks: int) -> MetaGradient:
+        """The mean over all ranks' tasks, by one all_reduce for each dtype."""
+        parameters = dict(pair.named_parameters())
         names = learned_names(pair, self.algorithm.inner)
-        floating = [name for name in buffer_names if buffers[name].is_floating_point()]
         own = [directions[number] for number in sorted(directions)]
         sums = [_sum([direction.grads[name] for direction in own], parameters[name]) for name in names]
-        sums += [_sum([direction.buffers[name] for direction in own], buffers[name]) for name in floating]
-        means = [total / len(logs) for total in self.world.sum_flat(sums)]
-        taken: dict[str, Tensor] = {}
-        if len(floating) < len(buffer_names):
-            last = max(logs)
-            given = {name: directions[last].buffers[name] for name in set(buffer_names) - set(floating)} if last in directions else {}
-            taken = {name: value.to(buffers[name].device) for name, value in self.world.share(given, last % self.world.size).items()}
-        grads = dict(zip(names, means, strict=False))
-        return MetaGradient(grads, {}, {**dict(zip(floating, means[len(names) :], strict=True)), **taken})
+        return MetaGradient({name: total / n_tasks for name, total in zip(names, self.world.sum_flat(sums), strict=True)})
 
     def _direction(self, pair: GANPair, iteration: int, number: int) -> MetaGradient:
         seed = derive_seed(self.seed, "task", iteration, number)
@@ -118,6 +111,9 @@ class MetaBatch:
             raise _TaskFailedError(
                 f"task {task.name!r}: the direction of {bad[0]!r} holds values that are not finite ({len(bad)} parameters do)"
             )
+        worse = [name for name, buffer in pair.named_buffers() if name in direction.buffers and went_bad(buffer, direction.buffers[name])]
+        if worse:
+            raise _TaskFailedError(f"task {task.name!r}: the game left values that are not finite in the buffer {worse[0]!r}")
         return direction
 
 

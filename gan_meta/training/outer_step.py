@@ -64,17 +64,6 @@ class OuterStep:
         return norm
 
 
-@torch.no_grad()
-def move_buffers(module: nn.Module, directions: Sequence[MetaGradient], rate: float) -> None:
-    """Floating-point buffers by plain descent along the mean direction; the others are taken from the last one."""
-    for name, buffer in module.named_buffers():
-        values = [direction.buffers[name] for direction in directions if name in direction.buffers]
-        if values and buffer.is_floating_point():
-            buffer.sub_(rate * mean(values))
-        elif values:
-            buffer.copy_(values[-1])
-
-
 def mean(values: Sequence[Tensor]) -> Tensor:
     """The elementwise mean; one value is handed through as it is."""
     return values[0] if len(values) == 1 else torch.stack(list(values)).mean(dim=0)
