@@ -21,13 +21,14 @@ from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.tasks import Samples, count_samples
+from gan_meta.tasks import Samples, count_samples, same_samples
 from gan_meta.training.interruption import Interruption
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
 from gan_meta.training.run_monitor import RunMonitor
 from gan_meta.training.training_state import (
     PAIR,
+    UNREPEATABLE,
     check_resume,
     check_weights,
     describe_inner,
@@ -115,6 +116,8 @@ def pretrain(
             world.on_first(lambda: stack.enter_context(folder.locked()))
             interruption = stack.enter_context(Interruption())
         training.begin(resume)
+        if world.is_first and not isinstance(dataset, Mapping) and not same_samples(dataset, dataset, seed):
+            logger.warning(UNREPEATABLE)
         where = None if folder is None else folder.path
         monitor = RunMonitor(where, NAME, steps, game.position, world, game.table.device, check_logs(logs), profile)
         stack.enter_context(monitor)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_CPU = -1
+"""The CPU among the numbers of GPUs."""
 
 
 def derive_seed(seed: int, *parts: int | str) -> int:
@@ -33,30 +41,91 @@ def derive_seed(seed: int, *parts: int | str) -> int:
     return (int(high) << 32 | int(low)) & (2**63 - 1)
 
 
+class _Turn:
+    """Whose turn it is: the generators belong to the whole process, so one thread at a time draws from them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        # A fork copies the lock as it is, held perhaps by a thread that the child has not got: the child begins with its own.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.RLock()
+
+
+_TURN = _Turn()
+
+
+@dataclass(frozen=True, eq=False)
+class RandomState:
+    """The states of the generators that code draws from when it names none: Python's, numpy's and torch's. Equal if all are.
+
+    Attributes:
+        python, numpy: as ``random.getstate()`` and ``numpy.random.get_state()`` give them.
+        devices: torch's, by the number of the GPU, -1 for the CPU.
+    """
+
+    python: tuple[Any, ...]
+    numpy: tuple[Any, ...]
+    devices: Mapping[int, Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RandomState):
+            return NotImplemented
+        (kind, words, *rest), (other_kind, other_words, *other_rest) = self.numpy, other.numpy
+        return (
+            self.python == other.python
+            and (kind, rest) == (other_kind, other_rest)
+            and bool(np.array_equal(words, other_words))
+            and self.devices.keys() == other.devices.keys()
+            and all(torch.equal(state, other.devices[number]) for number, state in self.devices.items())
+        )
+
+    def restore(self) -> None:
+        """Put the generators back into these states."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002 - the generator that others draw from
+        for number, state in self.devices.items():
+            if number == _CPU:
+                torch.set_rng_state(state)
+            else:
+                torch.cuda.set_rng_state(state, number)
+
+
 @contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run a block with torch's global generators seeded, and put them back as they were afterwards."""
-    before = random_state(device)
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    try:
-        yield
-    finally:
-        restore_random_state(before, device)
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Run a block with Python's, numpy's and torch's global generators seeded, and put them back afterwards.
+
+    One thread at a time is in such a block, in which others may be nested; another thread waits, so that each draws what it would
+    draw alone. A thread that draws from these generators outside of any such block is not kept from it.
+
+    Args:
+        device: whose generators are seeded, besides the CPU's; by default those of all GPUs that this process uses.
+    """
+    lock = _TURN.lock
+    with lock:
+        before = random_state(device)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.default_generator.manual_seed(seed)
+        for number in _gpus(device):
+            torch.cuda.default_generators[number].manual_seed(seed)
+        try:
+            yield
+        finally:
+            before.restore()
 
 
-def random_state(device: torch.device) -> list[Tensor]:
-    """The states of the global generators that code on this device draws from."""
-    states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return states
+def random_state(device: torch.device | None = None) -> RandomState:
+    """The states of the global generators that code on this device, or by default on any in use, draws from."""
+    states = {_CPU: torch.get_rng_state(), **{number: torch.cuda.get_rng_state(number) for number in _gpus(device)}}
+    return RandomState(random.getstate(), np.random.get_state(), states)  # type: ignore[arg-type]  # noqa: NPY002
 
 
-def restore_random_state(states: list[Tensor], device: torch.device) -> None:
-    """Put the global generators back into states taken by :func:`random_state`."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+def _gpus(device: torch.device | None) -> list[int]:
+    if device is None:
+        return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,7 +65,8 @@ def from_dataset(
         ValueError: when items lack ``by``, ``labels`` has another length, or as for :class:`gan_meta.FewShotTasks`.
     """
     if labels is None:
-        labels = [_named(dataset[index], keys, by)[by] for index in range(len(dataset))]
+        with seeded(derive_seed(0, "labels")):
+            labels = [_named(dataset[index], keys, by)[by] for index in range(len(dataset))]
     if len(labels) != len(dataset):
         raise ValueError(f"{len(labels)} labels for a dataset of {len(dataset)} samples; there must be one a sample")
     places: dict[Any, list[int]] = {}
@@ -101,7 +100,7 @@ class TaskDatasetTasks:
     """Tasks from a learn2learn ``TaskDataset`` (``Taskset``): each of its tasks is split into support and query.
 
     Its task transforms draw from Python's and numpy's global generators; these are seeded for the draw and put back afterwards, so the
-    same seed gives the same task. A task set with a number of tasks keeps each task as it was first drawn.
+    same seed gives the same task. A task set with a number of tasks keeps each task's classes and samples as they were first drawn.
 
     Args:
         task_dataset: anything with ``len`` and ``[index]`` that gives a collated task: a dict of tensors, or a tuple of tensors.
@@ -124,14 +123,13 @@ class TaskDatasetTasks:
         self.shots = shots
         self.queries = queries
         self.keys = tuple(keys)
+        self._described: set[int] = set()
 
     def sample(self, seed: int) -> Task:
         """The task of this seed, its samples shuffled before they are split."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "task-dataset"))
         index = int(torch.randint(len(self.task_dataset), (), generator=generator))
-        resamples = getattr(self.task_dataset, "num_tasks", None) == -1
-        with _all_seeded(derive_seed(seed if resamples else index, "task-dataset-draw")):
-            samples = _named(self.task_dataset[index], self.keys)
+        samples = _named(self._draw(index, seed), self.keys)
         n_samples = count_samples(samples)
         shots = n_samples if self.shots is None else self.shots
         queries = n_samples - shots if self.queries is None else self.queries
@@ -139,6 +137,17 @@ class TaskDatasetTasks:
             raise ValueError(f"task {index} has {n_samples} samples, which does not allow shots={shots} and queries={queries}")
         order = torch.randperm(n_samples, generator=generator)[: shots + queries].tolist()
         return Task(take(samples, order[:shots]), take(samples, order[shots:]) if queries else None, str(index))
+
+    def _draw(self, index: int, seed: int) -> Any:
+        """A task, its random numbers a function of the seed."""
+        number = getattr(self.task_dataset, "num_tasks", None)
+        if number not in (None, -1) and index not in self._described:
+            # Drawn now and kept by the task set; without these draws, later readings would begin at other random numbers than the first.
+            with seeded(derive_seed(index, "task-dataset-draw")):
+                self.task_dataset[index]
+            self._described.add(index)
+        with seeded(derive_seed(seed, "task-dataset-draw")):
+            return self.task_dataset[index]
 
 
 def _named(item: Any, keys: Sequence[str], by: str | None = None) -> dict[str, Any]:
@@ -156,17 +165,3 @@ def _named(item: Any, keys: Sequence[str], by: str | None = None) -> dict[str, A
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.generic | np.ndarray | Tensor)
-
-
-@contextlib.contextmanager
-def _all_seeded(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's global generators seeded, and put back afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the generator that others draw from
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        with seeded(seed, torch.device("cpu")):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002

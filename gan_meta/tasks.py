@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.objective import Batch
-from gan_meta.seeds import derive_seed
+from gan_meta.seeds import derive_seed, seeded
 
 
 @runtime_checkable
@@ -47,11 +47,16 @@ class TaskSource(Protocol):
     """Where tasks come from."""
 
     def sample(self, seed: int) -> Task:
-        """The task of this seed: the same seed must give the same task."""
+        """The task of this seed: the same seed must give the same task.
+
+        The trainer seeds Python's, numpy's and torch's global generators for it; a generator of its own must be made from the seed.
+        """
 
 
 class FewShotTasks:
     """Draws a subject, then K of its samples without replacement: the paper's tasks (section 3, algorithm 1).
+
+    Samples that are made when they are read, such as a dataset's that augments, are made with the global generators seeded.
 
     Args:
         subjects: one entry a subject (a video, a font, a class): its samples in any form of :data:`Samples`.
@@ -87,8 +92,10 @@ class FewShotTasks:
         subject = int(torch.randint(len(self.subjects), (), generator=generator))
         samples = self.subjects[subject]
         picked = torch.randperm(count_samples(samples), generator=generator)[: self.shots + self.queries].tolist()
-        query = take(samples, picked[self.shots :]) if self.queries else None
-        return Task(take(samples, picked[: self.shots]), query, self.names[subject])
+        with seeded(derive_seed(seed, "few-shot-samples")):
+            support = take(samples, picked[: self.shots])
+            query = take(samples, picked[self.shots :]) if self.queries else None
+        return Task(support, query, self.names[subject])
 
 
 class FixedTasks:
@@ -107,6 +114,42 @@ class FixedTasks:
         """One of the tasks."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "fixed"))
         return self.tasks[int(torch.randint(len(self.tasks), (), generator=generator))]
+
+
+def draw_task(source: TaskSource, seed: int) -> Task:
+    """The source's task of this seed, whatever global generator the source draws from."""
+    with seeded(derive_seed(seed, "sample")):
+        return source.sample(seed)
+
+
+def reads_again(source: TaskSource, seed: int) -> bool:
+    """Whether a source's dataset gives the same samples when it is read twice; a source of another kind is taken at its word."""
+    if isinstance(source, FewShotTasks):
+        first = source.subjects[0]
+    elif isinstance(source, FixedTasks):
+        first = source.tasks[0].support
+    else:
+        return True
+    return isinstance(first, Mapping) or same_samples(first, first, seed)
+
+
+def same_samples(one: Samples, other: Samples, seed: int) -> bool:
+    """Whether the first samples of two, or of one read twice, are the same to the bit."""
+    first, second = _first_samples(one, seed), _first_samples(other, seed)
+    return first.keys() == second.keys() and all(_is_same(tensor, second[name]) for name, tensor in first.items())
+
+
+def _first_samples(samples: Samples, seed: int) -> Batch:
+    count = min(2, count_samples(samples))
+    with seeded(derive_seed(seed, "sample")):
+        return take(samples, range(count)) if count else {}
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Equal to the bit; what is no number equals itself."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def count_samples(samples: Samples) -> int:

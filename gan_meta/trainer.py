@@ -14,7 +14,7 @@ from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.roles import is_learned, resolve_roles
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
-from gan_meta.tasks import FixedTasks, Task, TaskSource
+from gan_meta.tasks import FixedTasks, Task, TaskSource, reads_again
 from gan_meta.training.bad_tasks import BadTasks
 from gan_meta.training.best import BestBy, BestSoFar
 from gan_meta.training.buffers import move_buffers
@@ -27,6 +27,7 @@ from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
 from gan_meta.training.run_monitor import RunMonitor
 from gan_meta.training.training_state import (
+    UNREPEATABLE,
     check_resume,
     check_weights,
     describe_inner,
@@ -173,6 +174,8 @@ class MetaTrainer:
                 self._world.on_first(lambda: stack.enter_context(folder.locked()))
                 interruption = stack.enter_context(Interruption())
             self._begin(resume)
+            if self._world.is_first and self.iteration < self.iterations and not reads_again(self.tasks, self.seed):
+                logger.warning(UNREPEATABLE)
             monitor = RunMonitor(self.run_dir, NAME, self.iterations, self.iteration, self._world, device, self.logs, self.profile)
             stack.enter_context(monitor)
             while self.iteration < self.iterations:

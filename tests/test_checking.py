@@ -125,7 +125,7 @@ class Stepping(SquaresObjective):
 @pytest.mark.parametrize(
     ("objective", "subject", "words"),
     [
-        (ForeignNoise(), "randomness", "draw noise from torch's global generator"),
+        (ForeignNoise(), "randomness", "draw noise from a global generator"),
         (Mixing(), "independent samples", "changes when the others leave the batch"),
         (Contradicting(), "one forward for both", "give different numbers for the generator"),
         (Writing(), "side effects", "writes into the batch (image)"),

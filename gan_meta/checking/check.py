@@ -28,7 +28,8 @@ from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.tasks import Task, count_samples, take
+from gan_meta.seeds import seeded
+from gan_meta.tasks import Task, count_samples, same_samples, take
 
 ALGORITHMS = ("reptile", "fomaml", "maml")
 STEPS = 2
@@ -107,7 +108,7 @@ def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | No
         raise ValueError("the task's support is empty: there is nothing to try the losses on")
     inner = dataclasses.replace(inner if inner is not None else InnerLoop(), steps=STEPS)
     trial = _trial(pair, objective, task, seed)
-    findings = [_describe(trial), *probe_losses(trial)]
+    findings = [_describe(trial), *_reads_again(task, seed), *probe_losses(trial)]
     if all(finding.verdict != REFUSED for finding in findings):
         for probe in _PROBES:
             # Each on its own copy: an objective that changes weights or batches must not hide it from the next probe.
@@ -118,7 +119,8 @@ def check(pair: GANPair, objective: Objective, task: Task, inner: InnerLoop | No
 
 def _trial(pair: GANPair, objective: Objective, task: Task, seed: int) -> Trial:
     device = next(pair.parameters()).device
-    batch = take(task.support, range(min(SAMPLES, count_samples(task.support))))
+    with seeded(seed, device):
+        batch = take(task.support, range(min(SAMPLES, count_samples(task.support))))
     return Trial(pair.clone(), objective, {name: tensor.to(device) for name, tensor in batch.items()}, seed)
 
 
@@ -127,6 +129,17 @@ def _describe(trial: Trial) -> Finding:
     players = ", ".join(f"{player} {count:,} weights" for player, count in weights.items())
     keys = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in trial.batch.items())
     return Finding("pair and batch", WORKS, f"{players}; a sample has {keys}")
+
+
+def _reads_again(task: Task, seed: int) -> Iterator[Finding]:
+    """Are samples that are read twice with the same seed the same?"""
+    for name, samples in (("support", task.support), ("query", task.query)):
+        if samples is not None and not same_samples(samples, samples, seed):
+            text = (
+                f"the {name}'s samples differ from one reading to the next with the same seed, so no run repeats or resumes to the same "
+                "bits: let the dataset draw from a global generator (torch, numpy.random, random), which the engine seeds, not from its own"
+            )
+            yield Finding(f"{name} samples", CAREFUL, text)
 
 
 def _tried(probe: Callable[[Trial], Iterator[Finding]], trial: Trial) -> Sequence[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -59,14 +60,11 @@ def play(
         workbench: where the game is played; phi is then its pair, and good until its next game. By default in memory of its own.
     """
     game = (workbench or Workbench()).begin(pair, objective, support, inner, seed, share)
-    if carried is not None:
-        carried.hand_to(game)
     history: list[dict[str, Tensor]] = []
-    for step in range(inner.steps):
-        history.append(game.step())
-        if on_step is not None:
-            on_step(step + 1, game.pair, history[-1])
-    check_finite(history)
-    if carried is not None:
-        carried.take_from(game)
+    with contextlib.nullcontext() if carried is None else carried.played_on(game):
+        for step in range(inner.steps):
+            history.append(game.step())
+            if on_step is not None:
+                on_step(step + 1, game.pair, history[-1])
+        check_finite(history)
     return game.finish(), {name: float(value) for name, value in history[-1].items()} if history else {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -18,15 +20,29 @@ class CarriedMoments:
         self.means: dict[str, Tensor] = {}
         self.squares: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
+        self._player: int | None = None
 
-    def hand_to(self, game: Game) -> None:
-        """Let a game that has not begun start from this state."""
-        put_back_moments(game, self.means, self.squares, self.counts)
+    @contextlib.contextmanager
+    def played_on(self, game: Game) -> Iterator[None]:
+        """Around a game that has not begun: it starts from this state, which becomes the one that the game leaves if it ends well.
 
-    def take_from(self, game: Game) -> None:
-        """Keep the state that a finished game leaves."""
-        state = state_of(game)
-        self.means, self.squares, self.counts = state.means, state.squares, state.counts
+        Raises:
+            RuntimeError: when another thread's game has taken it up: which of them comes next would be a matter of chance.
+        """
+        before, me = self._player, threading.get_ident()
+        if before not in (None, me):
+            raise RuntimeError(
+                "an algorithm with carry_optimizer=True hands its optimiser's state from game to game, so its games are played one after "
+                "another, in one thread at a time; give each thread an algorithm of its own"
+            )
+        self._player = me
+        try:
+            put_back_moments(game, self.means, self.squares, self.counts)
+            yield
+            state = state_of(game)
+            self.means, self.squares, self.counts = state.means, state.squares, state.counts
+        finally:
+            self._player = before
 
     def tensors(self) -> dict[str, Tensor]:
         """The state as tensors by name, for a checkpoint."""

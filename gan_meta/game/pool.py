@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_meta.game.draws import Transform
 from gan_meta.objective import Batch
-from gan_meta.seeds import random_state, restore_random_state
+from gan_meta.seeds import random_state
 from gan_meta.tasks import Samples, count_samples, take
 
 KEPT_ITEMS = 64
@@ -23,8 +23,8 @@ class SamplePool:
 
     Small pools are made once and kept, with the objective's constant tensors. They last as long as the game, and are made
     anew when tensors that they were made from have been written to or replaced (as torch sees it: a write through numpy to memory
-    that a tensor shares is not noticed, and the game goes on with the samples as they were). Nothing is kept when a transform
-    or the objective draws random numbers from torch: each batch is then made when it is asked for.
+    that a tensor shares is not noticed, and the game goes on with the samples as they were). Nothing is kept when the samples, a
+    transform or the objective draw random numbers from a global generator: each batch is then made when it is asked for.
 
     Args:
         samples: what the game learns from.
@@ -69,8 +69,8 @@ class SamplePool:
         self._made_from = [(tensor, tensor._version) for tensor in self._sources()]
         kept = self._make(torch.arange(self.n_items))
         kept.update(self._precomputed(kept))
-        self.is_random = any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True))
-        restore_random_state(before, self.device)
+        self.is_random = before != random_state(self.device)
+        before.restore()
         self.kept = None if self.is_random else kept
 
     def _sources(self) -> list[Tensor]:

@@ -17,7 +17,7 @@ from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
 from gan_meta.objective import Batch, Objective, ask, asks_for_step, written_losses
 from gan_meta.pair import GANPair
-from gan_meta.seeds import derive_seed, random_state, restore_random_state, seeded
+from gan_meta.seeds import derive_seed, random_state, seeded
 from gan_meta.tasks import Samples
 
 _RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
@@ -70,13 +70,14 @@ class Table:
         reference = next(pair.parameters())
         self.device, self.dtype = reference.device, reference.dtype
         precompute = objective.precompute if inner.random_augment is None else _nothing
-        with self._autocast():
+        with seeded(derive_seed(seed, "samples"), self.device), self._autocast():
             self.pool = SamplePool(support, inner.augment, self.device, precompute)
         always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
         self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
         # Losses that know the step may couple samples, or draw, in some iterations only: each is then looked at by itself.
         self._is_same_always = not any(asks_for_step(method) for method in written_losses(objective))
+        self._draws_samples = self.pool.is_random or inner.random_augment is not None
         if share is not None and has_batch_statistics(pair):
             raise ValueError(
                 "batch normalisation in training mode mixes the samples of a batch, which several ranks cannot share; "
@@ -115,7 +116,7 @@ class Table:
         buffers = [buffer.clone() for buffer in self.pair.buffers()]
         before = random_state(self.device)
         found = self._forward(players, self._take(items), step)
-        drew_nothing = all(torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True))
+        drew_nothing = before == random_state(self.device)
         is_unique = drew_nothing and all(loss.ndim == 1 for loss in (*found.players.values(), *found.parts.values()))
         if self._is_same_always:
             self._is_unique[players] = is_unique
@@ -124,7 +125,7 @@ class Table:
         with torch.no_grad():
             for buffer, kept in zip(self.pair.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
-        restore_random_state(before, self.device)
+        before.restore()
         return self._forward(players, self._take(drawn.items), step)
 
     def _take(self, items: Tensor) -> Batch:
@@ -137,21 +138,32 @@ class Table:
 
     def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
-        if self.inner.random_augment is None:
-            items, weights = share.of(*drawn.unique(self.dtype))
-            batch = self._take(items)
-        else:  # all ranks change the whole batch, so that each sees the same draws as one alone
-            whole, count = self._batch(drawn.items), len(drawn.items)
-            rows, weights = share.of(torch.arange(count), torch.full((count,), 1 / count, dtype=self.dtype))
-            batch = {name: tensor[rows.to(self.device)] for name, tensor in whole.items()}
+        batch, weights = self._shared_batch(share, drawn)
         before = random_state(self.device)
         found = self._forward(players, batch, step)
         if any(loss.ndim == 0 for loss in found.players.values()):
             raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
-        if any(not torch.equal(a, b) for a, b in zip(before, random_state(self.device), strict=True)):
+        if before != random_state(self.device):
             raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
         return found._replace(weights=weights.to(self.device), parts=parts)
+
+    def _shared_batch(self, share: FrameShare, drawn: Draw) -> tuple[Batch, Tensor]:
+        """This rank's samples of a batch, and their weights; what is drawn to make them is what one process alone would draw."""
+        if self.pool.kept is not None and self.inner.random_augment is None:
+            items, weights = share.of(*drawn.unique(self.dtype))
+            return self._take(items), weights
+        count = len(drawn.items)
+        rows, weights = share.of(torch.arange(count), torch.full((count,), 1 / count, dtype=self.dtype))
+        if not self._draws_samples:
+            before = random_state(self.device)
+            batch = self._take(drawn.items[rows])
+            self._draws_samples = before != random_state(self.device)
+            if not self._draws_samples:
+                return batch, weights
+            before.restore()
+        whole = self._batch(drawn.items)
+        return {name: tensor[rows.to(self.device)] for name, tensor in whole.items()}, weights
 
     def _forward(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         with self._autocast():

@@ -7,6 +7,7 @@ activations does not grow with the number of iterations.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -83,15 +84,11 @@ def record(
         raise ValueError('a game with an optimizer factory cannot be differentiated; use "adam" or "sgd"')
     # Fused Adam rounds in another order than replay() does, and both engines shall play the same game, bit for bit.
     game = Game(pair.clone(), objective, support, inner, seed, fused=False)
-    if carried is not None:
-        carried.hand_to(game)
-    if memory == "auto":
-        fits = inner.steps <= 1 or inner.steps * _graph_bytes(game) <= GRAPH_BYTES
-        memory = "unrolled" if fits else "sweep"
-    trajectory = Unrolled(game) if memory == "unrolled" else Swept(game)
-    if carried is not None:
-        carried.take_from(game)
-    return trajectory
+    with contextlib.nullcontext() if carried is None else carried.played_on(game):
+        if memory == "auto":
+            fits = inner.steps <= 1 or inner.steps * _graph_bytes(game) <= GRAPH_BYTES
+            memory = "unrolled" if fits else "sweep"
+        return Unrolled(game) if memory == "unrolled" else Swept(game)
 
 
 class Unrolled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Mapping
 
@@ -23,12 +24,11 @@ class Workbench:
 
     A game begins with theta's tensors, plain values (a module's mode, a number or a word among its attributes) and fresh optimiser
     state. The copy is made again when theta is another pair, has other modules, or tensors of other shapes, types, places or
-    layouts, or when the game's options change.
+    layouts, or when the game's options change. Each thread has a copy of its own.
     """
 
     def __init__(self) -> None:
-        self._game: Game | None = None
-        self._theta: weakref.ref[GANPair] | None = None
+        self._kept = _Kept()
 
     def __reduce__(self) -> tuple[type[Workbench], tuple[()]]:
         """A copy, or one sent to another process, begins empty."""
@@ -42,13 +42,21 @@ class Workbench:
         Raises:
             ValueError: as for :func:`gan_meta.adapt`.
         """
-        game = self._game
-        if game is not None and self._theta is not None and self._theta() is theta and game.inner == inner and _copied(theta, game.pair):
+        kept = self._kept
+        game = kept.game
+        if game is not None and kept.theta is not None and kept.theta() is theta and game.inner == inner and _copied(theta, game.pair):
             game.restart(objective, support, seed, share)
             return game
-        self._game = Game(theta.clone(), objective, support, inner, seed, share)
-        self._theta = weakref.ref(theta)
-        return self._game
+        kept.game = Game(theta.clone(), objective, support, inner, seed, share)
+        kept.theta = weakref.ref(theta)
+        return kept.game
+
+
+class _Kept(threading.local):
+    """What a thread keeps from game to game."""
+
+    game: Game | None = None
+    theta: weakref.ref[GANPair] | None = None
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,10 +29,12 @@ def outline(name: str, arguments: Mapping[str, Any], most_parameters: float = ma
     for key, value in arguments.items():
         if isinstance(value, int | float) and not abs(value) <= ARGUMENT_LIMIT:
             raise ValueError(f"its argument {key!r} is {value}, beyond {ARGUMENT_LIMIT}")
-    count = 0
+    count, builder = 0, threading.get_ident()
 
     def stop(_module: nn.Module, key: str, _parameter: object) -> None:
         nonlocal count
+        if threading.get_ident() != builder:  # the hook hears of every thread's modules
+            return
         count += 1
         if count > most_parameters:
             raise ValueError(f"model {name!r} would have more than the {most_parameters} parameters that the file holds")

@@ -13,7 +13,7 @@ from gan_meta.distributed import ALONE, World
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed
-from gan_meta.tasks import TaskSource
+from gan_meta.tasks import TaskSource, draw_task
 from gan_meta.training.buffers import join, tell, went_bad
 
 
@@ -101,7 +101,7 @@ class MetaBatch:
 
     def _direction(self, pair: GANPair, iteration: int, number: int) -> MetaGradient:
         seed = derive_seed(self.seed, "task", iteration, number)
-        task = self.tasks.sample(seed)
+        task = draw_task(self.tasks, seed)
         try:
             direction = self.algorithm.meta_gradient(pair, task, seed=derive_seed(seed, "game"))
         except NonFiniteLossError as error:

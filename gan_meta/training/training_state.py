@@ -22,6 +22,11 @@ from gan_meta.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
+UNREPEATABLE = (
+    "the first samples differ when they are read again: the dataset has a generator or a state of its own, which the seed does not reach, "
+    "so this training will neither repeat nor resume to the same bits; let it draw from a global generator (torch, numpy.random, random)"
+)
+"""What is said of samples that are no function of the seed."""
 PAIR = "pair."
 """Prefix of the pair's tensors in a training checkpoint."""
 

@@ -26,6 +26,9 @@ CASES = {
     "carried Adam": {"trainer": {**FRAMES, "parallel": "auto"}, "inner": ADAM, "more": {"carry_optimizer": True}},
     "different starts": {"trainer": TASKS, "other_starts": True},
     "pretraining": {"pretrain": True, "steps": 7, "trainer": {}, "inner": ADAM},
+    "pretraining, augmented": {"pretrain": True, "steps": 3, "trainer": {}, "inner": {"batch_size": 8}, "augmented": 20},
+    "pretraining, many augmented": {"pretrain": True, "steps": 10, "trainer": {}, "inner": {"batch_size": 8}, "augmented": 70},
+    "frames, augmented": {"trainer": FRAMES, "augmented": 5},
 }
 
 REFUSED = {

@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import os
+import random
 import resource
 import signal
 import sys
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -38,6 +40,20 @@ class ScalarObjective(SquaresObjective):
 
     def generator_loss(self, pair, batch):
         return super().generator_loss(pair, batch)["G_L2"].max()
+
+
+class Augmenting:
+    """A dataset whose pictures get another brightness at every reading."""
+
+    def __init__(self, count: int) -> None:
+        self.samples = small_batch(count)
+
+    def __len__(self) -> int:
+        return len(self.samples["image"])
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        scale = random.random() + float(np.random.rand()) + float(torch.rand(()))  # noqa: NPY002
+        return {"pose": self.samples["pose"][index], "image": self.samples["image"][index] * scale}
 
 
 OBJECTIVES |= {"noisy": NoisyObjective, "scalar": ScalarObjective}
@@ -108,10 +124,13 @@ def train(options: dict[str, Any]) -> gm.GANPair:
             os.kill(os.getpid(), signal.Signals[options["signal"]])
 
     if options.get("pretrain"):
-        return gm.pretrain(pair, objective, small_batch(20), steps=options["steps"], inner=inner, on_step=knock, **options["trainer"])
+        dataset = Augmenting(options["augmented"]) if "augmented" in options else small_batch(20)
+        return gm.pretrain(pair, objective, dataset, steps=options["steps"], inner=inner, on_step=knock, **options["trainer"])
     source = (SometimesPoisoned if options.get("poisoned") else Dawdling)(
         [small_batch(10, seed) for seed in range(3)], shots=options.get("shots", 5), queries=3
     )
+    if "augmented" in options:
+        source = gm.FixedTasks([gm.Task(Augmenting(options["augmented"]))])
     if options.get("dawdle"):
         source.marker = Path(options["out"]).with_suffix(".dawdling")
     algorithm = gm.algorithms.create(options.get("algorithm", "reptile"), objective=objective, inner=inner, **options.get("more", {}))
