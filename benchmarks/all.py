@@ -24,6 +24,7 @@ PLANS: dict[str, dict[str, list[str]]] = {
         "between_tasks.py": [],
         "pix2pixhd_step.py": ["--rounds", "4"],
         "options.py": ["--size", "64", "--rounds", "3", "--only", "channels_last", 'precision="bfloat16"'],
+        "layout.py": ["--size", "64", "--rounds", "5"],
         "maml_libraries.py": ["--rounds", "3"],
         "maml_memory.py": ["--steps", "1", "20", "--engines", "unrolled", "sweep", "--size", "48"],
         "pretraining_epoch.py": [],
@@ -34,11 +35,13 @@ PLANS: dict[str, dict[str, list[str]]] = {
         "pix2pixhd_step.py": ["--size", "256", "--channels", "64", "--rounds", "10"],
         "between_tasks.py": ["--size", "256", "--channels", "64"],
         "options.py": ["--size", "256", "--channels", "64", "--rounds", "10"],
+        "layout.py": ["--size", "256", "--channels", "64", "--rounds", "10"],
         "pretraining_epoch.py": ["--size", "256"],
         "posewarp_step.py": ["--size", "256", "--batch", "4", "--rounds", "10"],
     },
 }
 TINY = {
+    "layout.py": ["--size", "32", "--channels", "4", "--rounds", "1"],
     "between_tasks.py": ["--size", "32", "--channels", "4"],
     "options.py": ["--size", "32", "--channels", "4", "--rounds", "1", "--only", "channels_last", "TF32"],
     "pix2pixhd_step.py": ["--size", "32", "--channels", "4", "--rounds", "1"],

@@ -58,7 +58,8 @@ class MetaTrainer:
         meta_schedule: ``"linear"``: ``meta_lr * (1 - i / iterations)``; or ``"constant"``.
         meta_batch_size: tasks an iteration; their directions are averaged.
         meta_optimizer: ``"sgd"`` (the paper's), ``"adam"`` or any other of ``torch.optim`` in lower case; or a factory, called as
-            ``factory(parameters, lr=...)``, for one with options: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
+            ``factory(parameters, lr=...)``, for one with options: ``functools.partial(torch.optim.SGD, momentum=0.9)``; groups with
+            rates of their own keep their ratios to ``meta_lr``.
         run_dir: where checkpoints go; ``None`` keeps nothing.
         checkpoint_every: iterations between checkpoints.
         seed: with the same seed, settings and start, the result is the same.

@@ -22,10 +22,15 @@ def adam_update(weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, 
     """One update of Adam, from (weight, gradient, mean, square) to the new (weight, mean, square); all tensors of one shape.
 
     The update of a weight with no gradient so far is ``mean / (sqrt(square) + eps)`` with ``mean = 0``, so the slope of the root, which
-    is infinite there, does not matter: it is taken as 0 where the square is below the smallest normal number.
+    is infinite there, does not matter: it is taken as 0 where the square is below the smallest normal number. As in torch.optim, a
+    complex weight is two real ones.
 
     Source: Kingma and Ba, "Adam", 2015, algorithm 1.
     """
+    if weight.is_complex():
+        parts = [torch.view_as_real(tensor.resolve_conj()) for tensor in (weight, gradient, mean, square)]
+        new_weight, new_mean, new_square = adam_update(parts[0], parts[1], parts[2], parts[3], rates)
+        return torch.view_as_complex(new_weight), torch.view_as_complex(new_mean), torch.view_as_complex(new_square)
     updated: tuple[Tensor, Tensor, Tensor] = _Adam.apply(weight, gradient, mean, square, rates)
     return updated
 

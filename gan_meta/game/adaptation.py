@@ -32,7 +32,8 @@ def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoo
             scalar tensors). It must not change the pair.
 
     Raises:
-        ValueError: when a role pattern matches nothing, a player has nothing to adapt, the support is empty, or a loss has a wrong shape.
+        ValueError: when a role pattern matches nothing, a player has nothing to adapt, the support is empty, a loss has a wrong shape, or
+            an optimizer factory makes what a game cannot be played with.
         NonFiniteLossError: when a loss becomes infinite or not a number; the message names the term and the iteration.
 
     Example:

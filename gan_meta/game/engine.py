@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gan_meta.game.factory import group_rates, make_optimizer
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
+from gan_meta.game.layout import can_be_fused, refuse_overlapping, step_in_layout
 from gan_meta.game.player_loss import own_gradients
 from gan_meta.game.rates import has_learned_rates, scaled
 from gan_meta.game.roles import adapts
@@ -23,7 +25,8 @@ class Game:
         pair: moved in place; hand in a clone to keep the start.
         objective, support, inner, seed: as for :func:`gan_meta.adapt`.
         share: how the batches are shared by several ranks that play this game together; ``None``: this process plays it alone.
-        fused: whether Adam goes over the weights once instead of six times, a tenth of a step at K = 1; to rounding, the same.
+        fused: whether Adam goes over the weights once instead of six times, where it can, a tenth of a step at K = 1; to rounding,
+            the same.
 
     Attributes:
         pair: the weights as they stand.
@@ -53,9 +56,10 @@ class Game:
         self._is_fused = fused
         self._sit_down(objective, support, seed, share)
         named = dict(pair.named_parameters())
+        refuse_overlapping((name, named[name]) for names in self.table.adapting.values() for name in names)
         self._fixed = {name: parameter.detach() for name, parameter in named.items() if not adapts(self.table.roles[name])}
         self.parameters = {player: [named[name] for name in names] for player, names in self.table.adapting.items()}
-        self.optimizers = {player: self._optimizer(player) for player, parameters in self.parameters.items() if parameters}
+        self._make_optimizers()
 
     def restart(self, objective: Objective, support: Samples, seed: int = 0, share: FrameShare | None = None) -> None:
         """Begin another game from the pair as it stands, with optimiser state as if fresh, in the memory of the old.
@@ -65,16 +69,17 @@ class Game:
         """
         self._sit_down(objective, support, seed, share)
         if self.inner.has_own_optimizer:  # whose state may begin with other values than 0
-            self.optimizers = {player: self._optimizer(player) for player in self.optimizers}
+            self._make_optimizers()
         kept = [tensor for optimizer in self.optimizers.values() for state in optimizer.state.values() for tensor in state.values()]
         if kept:
             torch._foreach_zero_(kept)
 
     def step(self) -> dict[str, Tensor]:
         """Play one iteration and return its losses by name, as scalars on the device."""
+        factor = self.inner.factor_at(self.position)
         for player, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self.inner.lr_at(self.position, player)
+            for group, rate in zip(optimizer.param_groups, self._rates[player], strict=True):
+                group["lr"] = rate * factor
         logs: dict[str, Tensor] = {}
         with torch.enable_grad(), self.table.iteration(self.position):
             for turn in self.table.turns:
@@ -108,22 +113,19 @@ class Game:
         for parameter, step in zip(parameters, scaled(names, gradients, self._fixed), strict=True):
             parameter.grad = step
         for player in losses.players:
-            self.optimizers[player].step()
+            step_in_layout(self.optimizers[player])
         return logs
 
+    def _make_optimizers(self) -> None:
+        self.optimizers = {player: self._optimizer(player) for player, parameters in self.parameters.items() if parameters}
+        self._rates = {player: group_rates(optimizer) for player, optimizer in self.optimizers.items()}
+
     def _optimizer(self, player: str) -> torch.optim.Optimizer:
-        parameters, lr = self.parameters[player], self.inner.lr_at(0, player)
+        parameters, lr = self.parameters[player], self.inner.base_lr(player)
         if not isinstance(self.inner.optimizer, str):
-            return _checked(self.inner.optimizer(parameters, lr=lr))
+            named = dict(zip(self.table.adapting[player], parameters, strict=True))
+            return make_optimizer(self.inner.optimizer, named, lr, player)
         if self.inner.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=lr)
-        return torch.optim.Adam(parameters, lr=lr, betas=self.inner.betas, eps=self.inner.eps, fused=self._is_fused)
-
-
-def _checked(optimizer: object) -> torch.optim.Optimizer:
-    """What a factory made, if a game can be played with it."""
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"the optimizer factory must return a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError("LBFGS asks for the loss again within a step, which a game of two players does not offer; use another optimizer")
-    return optimizer
+        fused = self._is_fused and can_be_fused(parameters)
+        return torch.optim.Adam(parameters, lr=lr, betas=self.inner.betas, eps=self.inner.eps, fused=fused)

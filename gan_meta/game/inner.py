@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
-
 from gan_meta.game.draws import Transform
+from gan_meta.game.factory import OptimizerFactory, check_factory
 from gan_meta.game.roles import ROLES
 from gan_meta.naming import unknown_name
 
@@ -22,9 +21,6 @@ FREEZE_D: dict[str, dict[str, str]] = {
     "always": {"discriminator.*": "frozen"},
 }
 """The two freeze-D variants as roles: "reset" is the released MetaPix code, "always" the paper's wording (section 4.3)."""
-
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
-"""Called as ``factory(parameters, lr=...)``: a class of ``torch.optim``, a ``functools.partial`` of one, or any function."""
 
 
 class Turn(NamedTuple):
@@ -41,9 +37,11 @@ class InnerLoop:
     Attributes:
         steps: T, the number of iterations.
         optimizer: ``"adam"`` or ``"sgd"``; its state is fresh in every game. First-order algorithms also take a factory, called
-            as ``factory(parameters, lr=...)`` once a player: ``functools.partial(torch.optim.SGD, momentum=0.9)``.
+            as ``factory(parameters, lr=...)`` once a player, with ``player="generator"`` or ``"discriminator"`` as well where it has an
+            argument of that name: ``functools.partial(torch.optim.SGD, momentum=0.9)``. Parameter groups keep the rates that the
+            factory gives them, times the schedule's factor.
         lr: learning rate of both players.
-        betas, eps: Adam's.
+        betas, eps: Adam's; a factory states its own.
         schedule: ``"constant"``, or ``"constant_then_linear"``: constant for T/2 iterations, then falling linearly:
             ``lr * (1 - max(0, i - T/2) / (T/2))`` for the 0-based iteration i, so that the last one still moves.
         batch_size: samples of one batch; fewer samples than this are repeated to fill it.
@@ -120,6 +118,15 @@ class InnerLoop:
             )
 
     def _check_combinations(self) -> None:
+        if not isinstance(self.optimizer, str):
+            check_factory(self.optimizer, "the optimizer factory", "InnerLoop(lr=...)")
+            for name in ("betas", "eps"):
+                value = getattr(self, name)
+                if value != getattr(type(self), name):
+                    raise ValueError(
+                        f"{name}={value} and an optimizer factory exclude each other: a factory states its own; use "
+                        f"functools.partial(torch.optim.Adam, {name}={value})"
+                    )
         if self.update == "simultaneous" and self.update_ratio != (1, 1):
             raise ValueError(
                 f'update_ratio={self.update_ratio} and update="simultaneous" exclude each other: players that move together move '
@@ -155,8 +162,15 @@ class InnerLoop:
 
     def lr_at(self, step: int, player: str = "generator") -> float:
         """The learning rate of a player at a 0-based iteration."""
-        lr = self.discriminator_lr if player == "discriminator" and self.discriminator_lr is not None else self.lr
+        return self.base_lr(player) * self.factor_at(step)
+
+    def base_lr(self, player: str) -> float:
+        """The learning rate of a player before the schedule."""
+        return self.discriminator_lr if player == "discriminator" and self.discriminator_lr is not None else self.lr
+
+    def factor_at(self, step: int) -> float:
+        """What the schedule multiplies learning rates by at a 0-based iteration."""
         if self.schedule == "constant" or self.steps == 0:
-            return lr
+            return 1.0
         half = self.steps / 2
-        return lr * (1 - max(0.0, step - half) / half)
+        return 1 - max(0.0, step - half) / half

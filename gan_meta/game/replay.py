@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gan_meta.game.adam import AdamRates, adam_update
 from gan_meta.game.inner import Turn
 from gan_meta.game.instance_norm import ClosedFormInstanceNorm
+from gan_meta.game.layout import as_weight
 from gan_meta.game.player_loss import own_gradients
 from gan_meta.game.rates import scaled
 from gan_meta.game.state import GameState
@@ -41,7 +42,7 @@ def replay(table: Table, state: GameState, fixed: Mapping[str, Tensor], position
 def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, Tensor], position: int) -> tuple[GameState, TurnLosses]:
     # A player's gradient is its own, for its weights as they stand now: fresh aliases keep it from flowing on through the
     # other's earlier answers to these weights, which is a different game ("unrolled GAN").
-    aliases = {name: weight.view_as(weight) for player in turn.players for name, weight in _own(table, state, player).items()}
+    aliases = {name: weight[...] for player in turn.players for name, weight in _own(table, state, player).items()}
     seated = {**fixed, **state.weights, **aliases, **state.buffers}
     losses = _ask(table.pair, seated, lambda: table.losses(turn, position))
     for player, loss in losses.players.items():
@@ -79,6 +80,7 @@ def _moved(table: Table, state: GameState, gradients: Mapping[str, Tensor], posi
     """The state after one update of a player; a weight without a gradient is passed over, as torch.optim does."""
     lr = table.inner.lr_at(position, player)
     weights = dict(state.weights)
+    gradients = {name: as_weight(gradient, weights[name]) for name, gradient in gradients.items()}
     if table.inner.optimizer == "sgd":
         weights.update({name: weights[name].add(gradient, alpha=-lr) for name, gradient in gradients.items()})
         return replace(state, weights=weights)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.game.engine import Game
+from gan_meta.game.layout import as_weight
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def put_back_moments(game: Game, means: Mapping[str, Tensor], squares: Mapping[s
         if counts.get(name):
             kept[parameter] = {
                 "step": torch.tensor(float(counts[name]), device=parameter.device),
-                "exp_avg": means[name].detach().clone(),
-                "exp_avg_sq": squares[name].detach().clone(),
+                "exp_avg": as_weight(means[name].detach(), parameter).clone(),
+                "exp_avg_sq": as_weight(squares[name].detach(), parameter).clone(),
             }
 
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gan_meta.algorithms.base import MetaGradient
-from gan_meta.game.inner import OptimizerFactory as OptimizerFactory
+from gan_meta.game.factory import OptimizerFactory as OptimizerFactory
+from gan_meta.game.factory import check_factory, group_rates, make_optimizer
+from gan_meta.game.layout import refuse_overlapping, step_in_layout
 from gan_meta.naming import unknown_name
 
 # These ask for a loss that can be evaluated again, or for sparse gradients; a direction is neither.
@@ -32,11 +34,12 @@ class OuterStep:
     Args:
         parameters: those parameters, by name; moved in place.
         optimizer: a name of :func:`optimizer_names`, or a factory.
-        lr: the first step's learning rate.
+        lr: the first step's learning rate; groups of a factory with rates of their own keep their ratios to it.
         clip_norm: the largest norm of a direction, over all parameters together; longer ones are shortened to it.
 
     Raises:
-        ValueError: for an unknown optimiser, or a ``clip_norm`` that is not above 0.
+        ValueError: for an unknown optimiser, a factory that :func:`make_optimizer` refuses, a ``clip_norm`` that is not above 0, or an
+            expanded weight.
     """
 
     def __init__(
@@ -46,7 +49,12 @@ class OuterStep:
             raise ValueError(f"clip_norm must be a finite number above 0, or None for no clipping; got {clip_norm}")
         self.parameters = dict(parameters)
         self.clip_norm = clip_norm
-        self.optimizer = _factory(optimizer)(list(self.parameters.values()), lr=lr)
+        refuse_overlapping(self.parameters.items())
+        self.optimizer = make_optimizer(_factory(optimizer), self.parameters, lr, what="meta_optimizer")
+        rates = group_rates(self.optimizer)
+        if lr == 0 and any(rates):
+            raise ValueError(f"meta_lr=0 leaves nothing to scale the meta_optimizer's own rates {rates} by; give meta_lr a value above 0")
+        self._shares = [own / lr if lr else 0.0 for own in rates]
 
     def move(self, directions: Sequence[MetaGradient], rate: float) -> float:
         """Step along the mean of the directions at this learning rate; returns the mean's norm, before clipping."""
@@ -56,9 +64,9 @@ class OuterStep:
             gradients = {name: gradient * (self.clip_norm / norm) for name, gradient in gradients.items()}
         for name, parameter in self.parameters.items():
             parameter.grad = gradients[name]
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        for group, share in zip(self.optimizer.param_groups, self._shares, strict=True):
+            group["lr"] = share * rate
+        step_in_layout(self.optimizer)
         for parameter in self.parameters.values():
             parameter.grad = None
         return norm
@@ -78,6 +86,7 @@ def optimizer_label(optimizer: str | OptimizerFactory) -> str:
 
 def _factory(optimizer: str | OptimizerFactory) -> OptimizerFactory:
     if not isinstance(optimizer, str):
+        check_factory(optimizer, "the meta_optimizer factory", "meta_lr")
         return optimizer
     known = optimizer_names()
     if optimizer not in known:

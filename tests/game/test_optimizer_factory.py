@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import ClassVar
 
 import pytest
 import torch
@@ -82,3 +83,119 @@ def test_factories_that_cannot_play_are_refused():
         gm.adapt(smooth_pair(), SquaresObjective(), small_batch(4), gm.InnerLoop(optimizer=lambda parameters, lr: list(parameters)))
     with pytest.raises(ValueError, match="unknown optimizer 'adamw': did you mean 'adam'"):
         gm.InnerLoop(optimizer="adamw")
+
+
+def grouped(parameters, lr, player="nobody"):
+    """Adam with the biases at a hundredth of the rate; the discriminator is halved."""
+    parameters = list(parameters)
+    own = lr / 2 if player == "discriminator" else lr
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim < 2], "lr": torch.tensor(own / 100, dtype=torch.float64)},
+    ]
+    return torch.optim.Adam(groups, lr=own, betas=(0.5, 0.999))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "constant_then_linear"])
+def test_groups_keep_their_rates_and_follow_the_schedule(schedule):
+    pair, batch, objective = smooth_pair(norm=False), small_batch(8), SquaresObjective()
+    inner = gm.InnerLoop(steps=6, lr=1e-2, optimizer=grouped, schedule=schedule, discriminator_lr=4e-2)
+    adapted = gm.adapt(pair, objective, batch, inner)
+    work = pair.clone()
+    optimizers = {p: grouped(getattr(work, p).parameters(), inner.base_lr(p), p) for p in work.players}
+    first = {p: [float(group["lr"]) for group in optimizer.param_groups] for p, optimizer in optimizers.items()}
+    assert first == {"generator": [1e-2, pytest.approx(1e-4)], "discriminator": [2e-2, pytest.approx(2e-4)]}
+    for step in range(6):
+        for player, optimizer in optimizers.items():
+            for group, rate in zip(optimizer.param_groups, first[player], strict=True):
+                group["lr"] = rate * (1 - max(0, step - 3) / 3 if schedule != "constant" else 1)
+        losses = {p: gm.objective.total(getattr(objective, f"{p}_loss")(work, batch))[0].mean() for p in work.players}
+        for player in work.players:
+            parameters = [p for _, p in work.player_parameters(player)]
+            for parameter, gradient in zip(parameters, torch.autograd.grad(losses[player], parameters), strict=True):
+                parameter.grad = gradient
+        for optimizer in optimizers.values():
+            optimizer.step()
+    for a, b in zip(adapted.parameters(), work.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_a_group_at_rate_0_stands_still():
+    def held(parameters, lr):
+        return torch.optim.SGD([{"params": parameters[:1], "lr": 0.0}, {"params": parameters[1:]}], lr=lr)
+
+    pair = smooth_pair()
+    adapted = gm.adapt(pair, SquaresObjective(), small_batch(4), gm.InnerLoop(steps=2, lr=1e-2, optimizer=held))
+    moved = [not torch.equal(a, b) for a, b in zip(adapted.generator.parameters(), pair.generator.parameters(), strict=True)]
+    assert moved[0] is False
+    assert all(moved[2:])
+
+
+class Told(torch.optim.SGD):
+    """Plain SGD that notes whose weights it has."""
+
+    players: ClassVar[list] = []
+
+    def __init__(self, params, lr, *, player, momentum=0.0):
+        self.players.append((player, lr, momentum))
+        super().__init__(params, lr=lr, momentum=momentum)
+
+
+@pytest.mark.parametrize(
+    ("factory", "momentum"),
+    [(Told, 0.0), (functools.partial(Told, momentum=0.5), 0.5), (lambda p, lr, player: Told(p, lr, player=player), 0)],
+)
+def test_a_factory_that_takes_player_is_told_it(factory, momentum):
+    Told.players.clear()
+    gm.adapt(smooth_pair(), SquaresObjective(), small_batch(4), gm.InnerLoop(steps=1, lr=1e-2, discriminator_lr=1e-3, optimizer=factory))
+    assert Told.players == [("generator", 1e-2, momentum), ("discriminator", 1e-3, momentum)]
+
+
+def test_a_player_that_is_fixed_or_not_asked_for_is_left_alone():
+    Told.players.clear()
+    inner = gm.InnerLoop(steps=1, lr=1e-2, optimizer=functools.partial(Told, player="mine"))
+    gm.adapt(smooth_pair(), SquaresObjective(), small_batch(4), inner)
+    assert [player for player, _, _ in Told.players] == ["mine", "mine"]
+    gm.InnerLoop(optimizer=lambda parameters, **options: torch.optim.SGD(parameters, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"betas": (0.9, 0.999)}, r"betas=\(0.9, 0.999\) and an optimizer factory exclude each other"),
+        ({"eps": 1e-3}, "eps=0.001 and an optimizer factory exclude each other"),
+        ({"optimizer": functools.partial(torch.optim.Adam, lr=1e-3)}, r"fixes lr=0.001, but is called with lr from InnerLoop\(lr=...\)"),
+        ({"optimizer": lambda parameters: torch.optim.SGD(parameters)}, "but takes no lr"),
+    ],
+)
+def test_options_that_a_factory_would_lose_are_refused_at_construction(options, words):
+    with pytest.raises(ValueError, match=words):
+        gm.InnerLoop(**{"optimizer": MOMENTUM, **options})
+
+
+def with_scheduler(parameters, lr):
+    optimizer = torch.optim.SGD(parameters, lr=lr)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    return optimizer
+
+
+STRANGER = torch.nn.Parameter(torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (lambda parameters, lr: torch.optim.SGD(parameters[1:], lr=lr), r"leaves out 1 of the 4 weights .* \(generator.0.weight\)"),
+        (lambda parameters, lr: torch.optim.SGD([*parameters, STRANGER], lr=lr), "hold 1 weights that it was not given"),
+        (with_scheduler, "has a learning rate scheduler of its own"),
+        (lambda parameters, lr: torch.optim.SGD([{"params": parameters, "lr": float("nan")}]), "has lr=nan; it must be a finite number"),
+        (lambda parameters, lr: torch.optim.SGD([{"params": parameters, "lr": None}]), "has lr=None; it must be a finite number"),
+        (torch.optim.SparseAdam, "SparseAdam is for sparse gradients"),
+    ],
+)
+def test_optimizers_that_would_not_do_what_was_asked_are_refused(factory, words):
+    with pytest.raises(ValueError, match=words):
+        gm.adapt(smooth_pair(norm=False), SquaresObjective(), small_batch(4), gm.InnerLoop(optimizer=factory))
+    algorithm = gm.algorithms.create("reptile", objective=SquaresObjective(), inner=gm.InnerLoop(roles={"discriminator.*": "local"}))
+    with pytest.raises(ValueError, match=words):
+        gm.MetaTrainer(smooth_pair(norm=False), algorithm, [gm.Task(small_batch(4))], meta_optimizer=factory)

@@ -61,6 +61,30 @@ def test_a_factory_with_options():
         assert torch.equal(a, b)
 
 
+def test_groups_of_a_factory_keep_the_ratio_of_their_rates():
+    def grouped(parameters, lr):
+        return torch.optim.Adam([{"params": parameters[:2], "lr": 1e-5}, {"params": parameters[2:]}], lr=lr)
+
+    moved, expected = train(meta_optimizer=grouped), smooth_pair()
+    optimizer = grouped(list(expected.parameters()), 1e-2)
+    for i in range(3):
+        for group, rate in zip(optimizer.param_groups, (1e-5, 1e-2), strict=True):
+            group["lr"] = rate * (1 - i / 3)
+        for name, parameter in expected.named_parameters():
+            parameter.grad = some_direction()[name]
+        optimizer.step()
+    for a, b in zip(moved.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-15)
+
+
+def test_a_rate_that_would_be_lost_is_refused():
+    with pytest.raises(ValueError, match=r"meta_optimizer factory fixes lr=0.0001, but is called with lr from meta_lr"):
+        train(meta_optimizer=functools.partial(torch.optim.Adam, lr=1e-4))
+    algorithm, own = Fixed(some_direction()), lambda parameters, lr: torch.optim.SGD(parameters, lr=1e-4)
+    with pytest.raises(ValueError, match="meta_lr=0 leaves nothing to scale"):
+        gm.MetaTrainer(smooth_pair(), algorithm, [gm.Task({})], meta_lr=0.0, meta_optimizer=own)
+
+
 def test_every_name_is_offered_but_those_that_need_a_loss():
     assert {"sgd", "adam", "adamw", "radam"} <= set(optimizer_names())
     assert "lbfgs" not in optimizer_names()
