@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -14,8 +15,13 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from gan_meta.partial import output_of
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+_TERMINATED = 143
+"""128 + SIGTERM, as shells have it."""
 
 app = typer.Typer(help="Meta-learning for GANs.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -149,8 +155,7 @@ def _check_output(out: Path) -> None:
 
     if out.suffix != ".safetensors":
         raise CheckpointError(f"the output {out} must end in .safetensors")
-    if not out.parent.is_dir():
-        raise CheckpointError(f"there is no folder {out.parent} to write {out.name} into; make it first")
+    output_of(out)
 
 
 def _image(file: Path, size: int | None, smallest: int) -> Tensor:
@@ -178,11 +183,16 @@ def _check_device(device: str) -> None:
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for a file that cannot be used."""
-    from gan_meta.checkpoint import CheckpointError
-
+    """Run the command line: exit code 2 and one line on stderr for a file that cannot be used, or where memory runs out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # as an exception, so that half-written files go on the way out
     try:
         app()
-    except (CheckpointError, OSError) as error:
-        sys.stderr.write(f"gan-meta: {' '.join(str(error).split())}\n")
+    except Exception as error:
+        from gan_meta.checkpoint import CheckpointError
+        from gan_meta.memory import memory_problem
+
+        problem = memory_problem(error) or (str(error) if isinstance(error, CheckpointError | OSError) else None)
+        if problem is None:
+            raise
+        sys.stderr.write(f"gan-meta: {' '.join(problem.split())}\n")
         raise SystemExit(2) from None

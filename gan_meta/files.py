@@ -5,41 +5,44 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial"
-"""How a file's name ends while it is being written."""
+from gan_meta.partial import output_of, partial_beside
+
 JSON_LIMIT = 64 * 2**20
 """No JSON of this library comes near this many bytes."""
+JSON_DEPTH = 100
+"""Nor this many levels of lists and objects in each other."""
+_TOO_DEEP = f"it is nested in more than {JSON_DEPTH} levels"
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file beside ``path`` to write into, which takes its place when the block ends well; an earlier file stays whole until then.
 
+    What a link points at is replaced, and the link stays. What killed writers left in the folder is swept.
+
     Args:
         durable: whether the content must be on the disk before it takes the place, and the new name before the block is left.
 
     Raises:
-        OSError: when the folder cannot be written or the disk is full; nothing is left behind then.
+        OSError: as :func:`gan_meta.partial.output_of`, or when the disk is full; nothing is left behind then.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
+    target = output_of(path)
+    with partial_beside(target) as folder:
+        partial = folder / target.name
+        partial.touch()
+        mode = partial.stat().st_mode  # as the user's umask has it, and not every library that writes files
+        yield partial
+        partial.chmod(mode)
         if durable:
-            with open(name, "rb") as written:
+            with open(partial, "rb") as written:
                 os.fsync(written.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        os.replace(partial, target)
         if durable:
-            sync_folder(path.parent)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+            sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -68,12 +71,32 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
     if len(text) > JSON_LIMIT:
         raise ValueError(f"{where} has {len(text):,} bytes of JSON, more than the {JSON_LIMIT:,} that are read")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = load_json(text)
+    except ValueError as error:
         raise ValueError(f"{where} is not JSON, or is damaged: {error}") from error
     if not isinstance(document, dict):
         raise ValueError(f"{where} is damaged: a JSON object belongs there, it holds a {type(document).__name__}")
     return document
+
+
+def load_json(text: str | bytes) -> Any:
+    """Any JSON value that is nested in no more than :data:`JSON_DEPTH` levels, so that what goes through it need not fear for the stack.
+
+    Raises:
+        ValueError: when it is not JSON, or nested more deeply.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level: list[Any] = [document]
+    for _ in range(JSON_DEPTH):
+        level = [
+            inner for value in level if isinstance(value, dict | list) for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return document
+    raise ValueError(_TOO_DEEP)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -85,9 +108,3 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     with open(path, "rb") as file:
         return parse_json(file.read(JSON_LIMIT + 1), str(path))
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left half-written; call it only where no other process writes."""
-    for leftover in folder.glob(f".*{PARTIAL}"):
-        leftover.unlink(missing_ok=True)

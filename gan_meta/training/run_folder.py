@@ -16,7 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from gan_meta.checkpoint import CheckpointError, save_tensors
-from gan_meta.files import remove_partial, replacing, sync_folder
+from gan_meta.files import replacing, sync_folder
+from gan_meta.partial import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-            remove_partial(self.path)
+            sweep(self.path)
             try:
                 yield
             finally:

@@ -16,6 +16,7 @@ from metapix.commands.reproduce import reproduce
 from metapix.commands.start import train_start
 from metapix.commands.training import meta_train, pretrain, status
 from metapix.errors import Ended, InputError
+from metapix.workers import unwinding_when_told_to_end
 
 app = typer.Typer(
     help="MetaPix: five frames of a person, a driving video, and that person doing those moves.",
@@ -26,6 +27,8 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
+_TERMINATED = 143
+"""128 + SIGTERM."""
 
 RunFolder = Annotated[Path, typer.Option("--out", help="Where results go; a second run reuses what is there.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same result.")]
@@ -78,8 +81,8 @@ def _errors_of_gan_meta() -> tuple[type[Exception], ...]:
     return CheckpointError, NonFiniteLossError
 
 
-def _refuse(error: Exception) -> NoReturn:
-    sys.stderr.write(f"metapix: {' '.join(str(error).split())}\n")
+def _refuse(problem: object) -> NoReturn:
+    sys.stderr.write(f"metapix: {' '.join(str(problem).split())}\n")
     raise SystemExit(2) from None
 
 
@@ -88,24 +91,38 @@ def _interrupted() -> NoReturn:
     raise SystemExit(_INTERRUPTED)
 
 
-def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C.
+def _refuse_for_memory(error: BaseException) -> None:
+    from gan_meta.memory import memory_problem
 
-    A training that SIGTERM asked to stop ends with 0, and a line too.
+    problem = memory_problem(error)
+    if problem is not None:
+        _refuse(problem)
+
+
+def main() -> None:
+    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C, 143 after SIGTERM.
+
+    A training that SIGTERM asked to stop saves its state and ends with 0, and a line too.
     """
     try:
-        app()
+        with unwinding_when_told_to_end(_TERMINATED):
+            app()
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
             _interrupted()
+        if end.code == _TERMINATED:
+            sys.stderr.write("metapix: told to end; finished stages are kept, run the same command again to go on\n")
         raise
     except Ended as end:
         if str(end):
             sys.stderr.write(f"metapix: {end}\n")
         raise SystemExit(end.exit_code) from None
-    except (InputError, OSError) as error:
+    except InputError as error:
         _refuse(error)
-    except _errors_of_gan_meta() as error:
-        _refuse(error)
+    except Exception as error:
+        _refuse_for_memory(error)
+        if isinstance(error, (OSError, *_errors_of_gan_meta())):
+            _refuse(error)
+        raise

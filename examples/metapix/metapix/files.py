@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +12,8 @@ import numpy as np
 import tomllib
 from torch import Tensor
 
+from gan_meta.files import load_json, replacing
+from gan_meta.partial import output_of
 from metapix.errors import InputError
 
 T = TypeVar("T")
@@ -27,20 +28,52 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OSError: when the folder cannot be written or the disk is full; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def writable(path: Path, *, folder: bool = False, inputs: Sequence[Path] = ()) -> Path:
+    """Where what is written to a path lies in the end; see :func:`gan_meta.partial.output_of`. Call it before long work.
+
+    Args:
+        folder: whether a folder is to be made there.
+        inputs: what the work reads, none of which may be written over.
+
+    Raises:
+        InputError: when nothing can be written there.
+    """
     try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        target = output_of(path, folder=folder)
+        if target.exists():
+            for one in inputs:
+                if one.exists() and target.samefile(one):
+                    raise InputError(f"cannot write {path}: it is {one}, which is read; give another name with --out")
+    except OSError as error:
+        raise InputError(str(error)) from error
+    return target
+
+
+def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> Path:
+    """A folder to write into, made with its parents where it is not there.
+
+    Args:
+        inputs: as for :func:`writable`.
+
+    Raises:
+        InputError: when it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into the folder {path}: it is not yours to write; give another one")
+    return writable(path, folder=True, inputs=inputs)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 text file atomically; what no UTF-8 can hold, half of a surrogate pair, becomes a question mark."""
+    write_bytes(path, text.encode(errors="replace"))
 
 
 def read_json(path: Path, kind: type[T], advice: str = "delete it and run again") -> T:
@@ -51,10 +84,10 @@ def read_json(path: Path, kind: type[T], advice: str = "delete it and run again"
         OSError: when it cannot be read.
     """
     try:
-        content = json.loads(read_limited(path))
+        content = load_json(read_limited(path))
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); {advice}") from error
     if not isinstance(content, kind):
         raise InputError(f"{path} is damaged (a {kind.__name__} belongs there, it holds a {type(content).__name__}); {advice}")

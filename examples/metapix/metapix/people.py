@@ -14,6 +14,7 @@ from metapix.choice import personalize_by_choice
 from metapix.conditioning import Conditioning, conditioning_of
 from metapix.data.clip import Clip
 from metapix.errors import InputError
+from metapix.files import writable
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import personalize as play
@@ -98,8 +99,7 @@ def personalize_to(
     Raises:
         InputError: when the file cannot be written, the source is unknown, or the best step is to be kept and no frame is held out.
     """
-    if not out.parent.is_dir():
-        raise InputError(f"cannot write {out}: there is no folder {out.parent}")
+    writable(out)
     if keep_best and choosing:
         raise InputError("--choose and --keep-best are two ways to find the number of steps; use one of them")
     if keep_best and held_out is None:

@@ -20,6 +20,7 @@ from metapix.data.prepare import prepare_video
 from metapix.data.video_writer import VideoWriter
 from metapix.driver import Driver, clip_driver, open_video_driver
 from metapix.errors import InputError
+from metapix.files import make_folder, writable
 from metapix.performer import Performer
 from metapix.poses.limb_lengths import match_limbs
 from metapix.poses.pose_input import to_bytes
@@ -45,7 +46,7 @@ def open_clip(path: Path, size: int, cache: Path, progress: Tick | None = None, 
         return read_clip(path, choose).resized(size)
     if not path.exists():
         raise InputError(f"there is no clip folder and no video at {path}")
-    folder = prepare_video(path, _cache(cache) / f"{path.stem}-{size}", size=size, progress=progress)[0]
+    folder = prepare_video(path, make_folder(cache) / f"{path.stem}-{size}", size=size, progress=progress)[0]
     return read_clip(folder, choose)
 
 
@@ -56,19 +57,24 @@ def open_driver(path: Path, size: int, cache: Path, *, crop: str = "follow", pro
         InputError: when there is no such file or folder, or it cannot be used.
     """
     if path.is_file():
-        return open_video_driver(path, size, _cache(cache), crop=crop, progress=progress)
+        return open_video_driver(path, size, make_folder(cache), crop=crop, progress=progress)
     return clip_driver(open_clip(path, size, cache, progress))
 
 
-def check_outputs(out: Path, gif: Path | None, crop: str) -> None:
+def check_outputs(out: Path, gif: Path | None, crop: str, inputs: Sequence[Path]) -> None:
     """Refuse before minutes of work what would be refused after them.
+
+    Args:
+        inputs: what is read, and may not be written over.
 
     Raises:
         InputError: a file that cannot be written, or an unknown ``crop``.
     """
     VideoWriter(out, 1)
+    writable(out, inputs=inputs)
     if gif is not None:
         GifWriter(gif, 1)
+        writable(gif, inputs=inputs)
     if crop not in CROPS:
         raise InputError(f"unknown crop {crop!r}: choose one of {', '.join(CROPS)}")
 
@@ -122,11 +128,3 @@ def write_retargeted(
 def _one_by_one(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     for images in batches:
         yield from to_bytes(images)
-
-
-def _cache(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder} for prepared clips: {error.strerror or error}") from error
-    return folder

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import NoReturn
 
+_TOLD = (signal.SIGTERM, signal.SIGHUP)
 _GRACE_SECONDS = 60.0
 """How long a worker without a parent may tidy up; a training saves a checkpoint first."""
 
@@ -36,15 +37,21 @@ def leave_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def unwinding_when_told_to_end() -> Iterator[None]:
-    """SIGTERM in this block ends it as an exception does, so that half-written files are removed on the way out."""
-    signal.signal(signal.SIGTERM, _leave)
+def unwinding_when_told_to_end(code: int = 1) -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a closed terminal, end this block as an exception does, so that half-written files go on the way out.
+
+    Args:
+        code: of the SystemExit that is raised.
+    """
+
+    def leave(*_: object) -> NoReturn:
+        for number in _TOLD:
+            signal.signal(number, signal.SIG_IGN)  # the pool and the crew may both say so
+        raise SystemExit(code)
+
+    before = {number: signal.signal(number, leave) for number in _TOLD}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _leave(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool and the crew may both say so
-    raise SystemExit(1)
+        for number, handler in before.items():
+            signal.signal(number, handler)

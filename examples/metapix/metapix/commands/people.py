@@ -66,7 +66,7 @@ def puppet(
     from metapix.production import check_outputs, write_retargeted
     from metapix.tasks import evenly_spaced
 
-    check_outputs(out, gif, crop)
+    check_outputs(out, gif, crop, [clip, driver])
     with progress_bars() as tick:
         shots = evenly_spaced(_open(clip, size, cache, tick), frames)
         moves = _open_driver(driver, size, cache, crop, tick)
@@ -94,12 +94,15 @@ def personalize(
     cache: Cache = _CLIPS,
 ) -> None:
     """Adapt a start to one person from a few frames, and keep it with those frames."""
+    from metapix.files import writable
     from metapix.held_out import choose_rows
     from metapix.people import personalize_to, start_with_recipe
     from metapix.reference import reference_of
     from metapix.tasks import evenly_spaced
 
-    start, recipe = start_with_recipe(_start_file(init), reference, device, model)
+    file = _start_file(init)
+    writable(out, inputs=[clip, file])
+    start, recipe = start_with_recipe(file, reference, device, model)
     choosing = reference_of(start) != "none" and not keep_best if choose is None else choose
     with progress_bars() as tick:
         read: list[list[int]] = [[], []]
@@ -138,7 +141,7 @@ def retarget(
     from metapix.production import check_outputs, write_retargeted
     from metapix.recipe import start_model
 
-    check_outputs(out, gif, crop)
+    check_outputs(out, gif, crop, [model, driver])
     start_model(model, kind)
     performer = load_performer(model)
     if performer.pair is not None:
@@ -177,6 +180,7 @@ def evaluate(
     from metapix.evaluation.own_results import evaluation
     from metapix.evaluation.own_videos import find_videos
     from metapix.evaluation.videos import check_selection
+    from metapix.files import make_folder
     from metapix.ranks import connected, in_turn
 
     every = tuple(range(seed, seed + seeds))
@@ -184,12 +188,20 @@ def evaluate(
     files = list(dict.fromkeys(init or [_start_file(None)]))
     with connected(device) as world, progress_bars(is_shown=world.is_first) as tick:
         starts = in_turn(world, lambda: _starts(files, reference, str(world.device), model, source, choose))
-        world.on_first(lambda: make_folder(out))
+        world.on_first(lambda: _make_results_folder(out, clips))
         people, holes = in_turn(world, lambda: find_videos(clips, starts[0].recipe.size, cache, tick))
         world.on_first(lambda: make_folder(out / "cells"))
         results = evaluation(starts, people, grid, out / "cells", world, workers=workers, holes=holes, tick=tick("scoring"))
         if world.is_first:
             _write_scores(results, out)
+
+
+def _make_results_folder(out: Path, clips: Sequence[Path]) -> None:
+    from metapix.files import make_folder, writable
+
+    make_folder(out, inputs=clips)
+    for name in ("results.json", "report.html"):
+        writable(out / name)
 
 
 def _starts(files: Sequence[Path], reference: str | None, device: str, model: str | None, source: str, choose: bool | None) -> list[Any]:
@@ -258,17 +270,3 @@ def _open_driver(path: Path, size: int, cache: Path, crop: str, bar: Any) -> Any
     from metapix.production import open_driver
 
     return open_driver(path, size, cache, crop=crop, progress=bar(f"finding the moves in {path.name}") if path.is_file() else None)
-
-
-def make_folder(path: Path) -> None:
-    """A folder to write into, made with its parents where it is not there.
-
-    Raises:
-        InputError: when it cannot be made.
-    """
-    from metapix.errors import InputError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metapix.data.folder import count_frames, write_clip
+from gan_meta.memory import memory_problem
+from gan_meta.partial import partial_beside
+from metapix.data.folder import check_replaceable, count_frames, write_clip
 from metapix.data.pictures import clip_of_pictures
 from metapix.data.pose_files import PosesFromFiles
 from metapix.data.prepare import prepare_video
@@ -53,6 +54,7 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
     Raises:
         InputError: as :func:`metapix.data.prepare.prepare_video` and :func:`metapix.data.pictures.clip_of_pictures`.
     """
+    check_replaceable(job.out)
     if job.source.is_dir():
         clip = clip_of_pictures(job.source, job.size, progress=tick)
         write_clip(clip, job.out, settings={"pictures": len(clip), "size": job.size})
@@ -80,8 +82,8 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[Prepared]:
     """
     from metapix.demo.crew import Crew, Stage
 
-    with tempfile.TemporaryDirectory() as folder, Crew(min(workers, len(jobs))) as crew:
-        outcomes = [Path(folder) / f"{number}.json" for number in range(len(jobs))]
+    with partial_beside(jobs[0].out.with_name("outcomes")) as folder, Crew(min(workers, len(jobs))) as crew:
+        outcomes = [folder / f"{number}.json" for number in range(len(jobs))]
         stages = [
             Stage(job.source.name, _run_to_file, (job, outcome), _expected_frames(job)) for job, outcome in zip(jobs, outcomes, strict=True)
         ]
@@ -94,8 +96,13 @@ def _run_to_file(job: Job, outcome: Path, tick: Callable[[int], None]) -> None:
     """A stage's result is only its time, so what became of the job is left in a file."""
     try:
         done = run_job(job, lambda seen, _total: tick(seen))
-    except (InputError, OSError) as error:
+    except InputError as error:
         done = Prepared(problem=" ".join(str(error).split()))
+    except Exception as error:
+        problem = memory_problem(error) or (str(error) if isinstance(error, OSError) else None)
+        if problem is None:
+            raise
+        done = Prepared(problem=" ".join(problem.split()))
     write_text(outcome, json.dumps({"clips": done.clips, "problem": done.problem}))
 
 

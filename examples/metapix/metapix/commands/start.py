@@ -23,10 +23,15 @@ def train_start(
     from rich.progress import Progress
 
     from metapix.errors import InputError
+    from metapix.files import make_folder, writable
     from metapix.start import StartSettings, train_start
+    from metapix.start.card import card_path
 
-    if out.suffix != ".safetensors" or not out.parent.is_dir():
-        raise InputError(f"cannot write {out}: give a file that ends in .safetensors, in a folder that is there")
+    if out.suffix != ".safetensors":
+        raise InputError(f"cannot write {out}: give a file that ends in .safetensors")
+    for file in (out, card_path(out), out.with_suffix(".md")):
+        writable(file)
+    make_folder(run)
     chosen: dict[str, Any] = {"steps": steps, "drawn_people": people, "real_clips": None if real else ()}
     settings = StartSettings(seed=seed, **{name: value for name, value in chosen.items() if value is not None})
     logging.getLogger("metapix.puppet.plate").setLevel(logging.ERROR)  # hundreds of plates are made, some of pictures with a passer-by

@@ -159,7 +159,8 @@ def _train(
     options: RunOptions,
 ) -> None:
     """What both stages do: meet the other processes, find the people, train, and say where the start lies."""
-    from metapix.commands.people import make_folder, progress_bars
+    from metapix.commands.people import progress_bars
+    from metapix.files import make_folder
     from metapix.ranks import connected, in_turn
     from metapix.training.claim import check_checkpoint
     from metapix.training.subjects import find_subjects

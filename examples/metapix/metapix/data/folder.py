@@ -18,9 +18,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,12 +28,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gan_meta.files import load_json
+from gan_meta.partial import partial_beside, replace_folder
 from metapix.data.clip import Clip
 from metapix.data.coco import check_joints, coco_document, joints_of
 from metapix.data.contact_sheet import ContactSheet
 from metapix.data.limits import decode_png
 from metapix.errors import InputError
-from metapix.files import read_limited
+from metapix.files import read_limited, writable
 
 FORMAT = "metapix-clip"
 VERSION = 1
@@ -100,18 +99,15 @@ def write_pictures(
         settings: how it was made, JSON values; :func:`is_prepared` compares them.
 
     Raises:
-        InputError: the folder exists and is not a clip folder, or its parent does not exist.
+        InputError: the folder exists and is not a clip folder, or cannot be made there.
     """
-    folder = Path(folder)
     check_joints(head.name, head.joints)
-    _check_replaceable(folder)
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
-    try:
+    folder = check_replaceable(Path(folder))
+    with partial_beside(folder) as place:
+        partial = place / f"{folder.name}.partial"
         partial.mkdir()
         _fill(partial, head, pictures, source, dict(settings or {}))
-        _move_into_place(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        replace_folder(partial, folder)
 
 
 def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> Clip:
@@ -129,7 +125,7 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
         rows, sums = choose(_count(folder, manifest)), manifest["checksums"]
         frames = _pictures(folder, "frames", rows, sums)
         masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
-        joints = joints_of(json.loads(_checked(folder, _KEYPOINTS, sums)))[list(rows)]
+        joints = joints_of(load_json(_checked(folder, _KEYPOINTS, sums)))[list(rows)]
         check_joints(str(manifest["name"]), joints)
         boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
         return Clip(str(manifest["name"]), frames, joints, _rate(manifest["fps"]), masks, boxes, str(manifest["kind"]))
@@ -205,30 +201,19 @@ def _fill(
     (folder / _MANIFEST).write_bytes(_json(manifest))
 
 
-def _move_into_place(partial: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.replace(partial, folder)
-        return
-    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-    os.replace(folder, old)
-    try:
-        os.replace(partial, folder)
-    except OSError:
-        os.replace(old, folder)
-        raise
-    shutil.rmtree(old)
+def check_replaceable(folder: Path) -> Path:
+    """Where a clip folder of this name is made; call it before the long work.
 
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.parent.is_dir():
-        raise InputError(f"Cannot write {folder}: the folder {folder.parent} does not exist.")
+    Raises:
+        InputError: there is something else that is not replaced, or nothing can be written there.
+    """
+    folder = writable(folder, folder=True)
     if folder.is_dir() and any(folder.iterdir()):
         try:
             _manifest(folder)
         except InputError as error:
             raise InputError(f"{folder} exists and is not a clip folder: it is left alone. Choose another name.") from error
-    elif folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder. Choose another name.")
+    return folder
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -236,8 +221,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{folder} is not a clip folder (it has no {_MANIFEST}). Make one with: metapix prepare VIDEO --out DIR")
     try:
-        manifest = json.loads(read_limited(path))
-    except (ValueError, RecursionError) as error:
+        manifest = load_json(read_limited(path))
+    except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): prepare the clip again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not isinstance(manifest.get("version"), int):
         raise InputError(f"{path} is not the manifest of a clip folder.")

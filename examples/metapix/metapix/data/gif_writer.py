@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from gan_meta.files import replacing
 from metapix.errors import InputError
+from metapix.files import writable
 
 _MOST_FPS = 12.5
 _MOST_WIDTH = 768
@@ -30,23 +31,26 @@ class GifWriter:
         fps: of the frames that are written; above 12.5 a second some are left out.
 
     Raises:
-        InputError: a bad path.
+        InputError: a path that cannot be written, another ending, or no frame at all.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".gif":
             raise InputError(f"An animated GIF is written: give {self.path.name!r} the ending .gif.")
-        if not self.path.parent.is_dir() or self.path.is_dir():
-            raise InputError(f"Cannot write {self.path}: its folder does not exist, or there is a folder of that name.")
-        self._partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
+        writable(self.path)
+        self._open = contextlib.ExitStack()
         self._every = max(1, round(fps / _MOST_FPS))
         self._rate = Fraction(fps / self._every).limit_denominator(100)
         self._seen = 0
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> GifWriter:
-        self._container = av.open(str(self._partial), "w", format="gif", options={"loop": "0"})
+        with contextlib.ExitStack() as stack:
+            partial = stack.enter_context(replacing(self.path, durable=False))
+            self._container = av.open(str(partial), "w", format="gif", options={"loop": "0"})
+            stack.callback(self._close)
+            self._open = stack.pop_all()
         return self
 
     def write(self, frame: NDArray[np.uint8]) -> None:
@@ -62,17 +66,20 @@ class GifWriter:
         self._drain()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None and self._stream is not None:
-                self._graph.push(None)
-                self._drain()
-                self._container.mux(self._stream.encode(None))
+        if kind is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
+            if self._stream is None:
+                raise InputError(f"There was no frame to write to {self.path}.")
+            self._graph.push(None)
+            self._drain()
+            self._container.mux(self._stream.encode(None))
             self._container.close()
-            if kind is None and self._stream is not None:
-                os.replace(self._partial, self.path)
-        finally:
+
+    def _close(self) -> None:
+        with contextlib.suppress(av.FFmpegError):
             self._container.close()
-            self._partial.unlink(missing_ok=True)
 
     def _drain(self) -> None:
         while True:

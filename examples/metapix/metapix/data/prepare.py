@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metapix.data.clip import Clip
 from metapix.data.crop import CROPS, camera_to_crop, crop_picture, plan_boxes
-from metapix.data.folder import Head, Source, is_prepared, read_clip, write_pictures
+from metapix.data.folder import Head, Source, check_replaceable, is_prepared, read_clip, write_pictures
 from metapix.data.journal import Journal
 from metapix.data.look import Progress, look_at
 from metapix.data.main_person import MainPersonEstimator
@@ -102,6 +102,7 @@ def prepare_video(
         raise InputError(f"size must be at least 8 and crop one of {', '.join(CROPS)}; got size={size}, crop={crop!r}.")
     if not video.is_file():
         raise InputError(f"There is no video file {video}.")
+    check_replaceable(out)
     with contextlib.ExitStack() as stack:
         person_finder = estimator or stack.enter_context(MainPersonEstimator())
         look = {"recipe": _RECIPE, "max_frames": max_frames, "every": every, "estimator": repr(person_finder), "shots": can_find_shots()}

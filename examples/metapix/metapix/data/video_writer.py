@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +17,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan_meta.files import replacing
 from metapix.data.sound import SoundTrack
 from metapix.errors import InputError
+from metapix.files import writable
 
 SYNTHETIC_COMMENT = "Synthetic video: the person's motion was generated with MetaPix and never took place."
 """What :class:`VideoWriter` writes into the file's comment, so that a generated video can be told from a recording."""
@@ -44,18 +44,17 @@ class VideoWriter:
         sound: a video or sound file whose first sound track is put under the frames, from its beginning to the last frame.
 
     Raises:
-        InputError: a bad path or rate, frames of different sizes, or no frame at all.
+        InputError: a path that cannot be written, another ending, a bad rate, frames of different sizes, or no frame at all.
     """
 
     def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Path | None = None) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise InputError(f"Videos are written as MP4: give {self.path.name!r} the ending .mp4.")
-        if not self.path.parent.is_dir() or self.path.is_dir():
-            raise InputError(f"Cannot write {self.path}: its folder does not exist, or there is a folder of that name.")
+        writable(self.path)
         if not (math.isfinite(fps) and fps > 0):
             raise InputError(f"A video needs a positive number of frames per second, got {fps}.")
-        self._partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
+        self._open = contextlib.ExitStack()
         self._rate = Fraction(fps).limit_denominator(1001)
         self._comment, self._crf = comment, crf
         self._sound_file = sound
@@ -65,7 +64,11 @@ class VideoWriter:
         self._shape: tuple[int, ...] = ()
 
     def __enter__(self) -> VideoWriter:
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        with contextlib.ExitStack() as stack:
+            partial = stack.enter_context(replacing(self.path, durable=False))
+            self._container = av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"})
+            stack.callback(self._close)
+            self._open = stack.pop_all()
         if self._comment:
             self._container.metadata["comment"] = self._comment
         return self
@@ -118,20 +121,22 @@ class VideoWriter:
             raise InputError(f"{self.path} could not be written ({error.strerror}){sound}.") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None and self._stream is None:
+        if kind is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
+            if self._stream is None:
                 raise InputError(f"There was no frame to write to {self.path}.")
-            if kind is None and self._stream is not None:
-                with self._refusals():
-                    self._container.mux(self._stream.encode(None))
-                    self._container.close()
-            if kind is None:
-                os.replace(self._partial, self.path)
-        finally:
+            with self._refusals():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+
+    def _close(self) -> None:
+        """Let go of both files; of one that could not be written to its end, nothing more is to be said."""
+        with contextlib.suppress(av.FFmpegError):
             self._container.close()
-            if self._sound is not None:
-                self._sound.close()
-            self._partial.unlink(missing_ok=True)
+        if self._sound is not None:
+            self._sound.close()
 
 
 def _to_bt709(picture: VideoFrame) -> VideoFrame:

@@ -18,6 +18,7 @@ import torch
 
 import gan_meta as gm
 from gan_meta.distributed import World
+from gan_meta.memory import memory_problem
 from metapix.errors import InputError
 from metapix.workers import interrupts_not_inherited, leave_with_parent, unwinding_when_told_to_end
 
@@ -143,10 +144,13 @@ def _work(run: Callable[..., None], arguments: tuple[Any, ...]) -> str:
             run(*arguments)
     except (SystemExit, gm.TrainingInterrupted):  # told to end; a training saves first
         os._exit(1)  # the pool would take it for the job's answer and begin the next
-    except torch.OutOfMemoryError as error:
-        return f"the device's memory is too small for it: {' '.join(str(error).split())[:200]}"
-    except (InputError, OSError, gm.CheckpointError, gm.NonFiniteLossError) as error:
+    except InputError as error:
         return " ".join(str(error).split())
+    except Exception as error:
+        problem = memory_problem(error)
+        if problem is None and not isinstance(error, OSError | gm.CheckpointError | gm.NonFiniteLossError):
+            raise
+        return problem or " ".join(str(error).split())
     return ""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from metapix.files import writable, write_text
 from metapix.report.media import load_media
 from metapix.report.page import page
 from metapix.report.results import read_results
@@ -24,12 +24,8 @@ def build_report(run_dir: Path) -> Path:
         InputError: when results.json is missing or cannot be understood, or names a picture or video that is
             missing, broken or outside ``run_dir``; the message says which and what to do.
     """
-    results = read_results(run_dir)
+    results, target = read_results(run_dir), run_dir / "report.html"
+    writable(target)
     html = page(run_dir.resolve().name, results, load_media(run_dir, results))
-    target, partial = run_dir / "report.html", run_dir / ".report.html.partial"
-    try:
-        partial.write_text(html, encoding="utf-8", errors="replace")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(target, html)
     return target

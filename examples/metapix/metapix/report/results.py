@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gan_meta.files import load_json
 from metapix.errors import InputError
 from metapix.files import read_limited
 from metapix.report.node import Node
@@ -112,7 +112,7 @@ def read_results(run_dir: Path) -> Results:
     """Read and check ``run_dir/results.json``; raise InputError where it is missing or not what it should be."""
     path = run_dir / "results.json"
     try:
-        content = json.loads(read_limited(path).decode())
+        content = load_json(read_limited(path))
     except FileNotFoundError:
         raise InputError(
             f"{path} does not exist; run `metapix evaluate` or `metapix demo` first, or name the folder of a finished run"
@@ -121,7 +121,7 @@ def read_results(run_dir: Path) -> Results:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the folder and its permissions") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); run the evaluation again to write a fresh one") from None
     root = Node(content, str(path), "")
     settings = root.child("settings")

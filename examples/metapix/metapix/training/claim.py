@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_meta.training.run_folder import is_locked
 from metapix.errors import InputError
-from metapix.files import read_json, write_text
+from metapix.files import read_json, writable, write_text
 from metapix.training.subjects import Subject
 
 
@@ -24,16 +24,20 @@ def check_checkpoint(out: Path, name: str, resume: bool | str) -> None:
         raise InputError(f"--resume, but there is no checkpoint {file} to go on from; name the run's folder with --out")
 
 
-def claim(out: Path, stage: str, settings: Mapping[str, Any], subjects: Sequence[Subject], seed: int, resume: bool | str) -> None:
+def claim(
+    out: Path, stage: str, settings: Mapping[str, Any], subjects: Sequence[Subject], seed: int, resume: bool | str, made: str
+) -> None:
     """Refuse a folder with a run of other settings, or one at work, before anything in it is touched.
 
     Args:
+        made: the name of the file that the run makes there at its end.
         resume: ``False`` gives the folder to this run, whatever was in it.
 
     Raises:
         InputError: when it is refused.
     """
     path = out / f"{stage}.json"
+    writable(out / made)
     owner = is_locked(out)
     if owner is not None:
         raise InputError(f"another run is at work in {out} ({owner}); wait for it, stop it, or give another folder with --out")

@@ -61,7 +61,7 @@ def pretrain(
         TrainingInterrupted: when it was asked to stop.
     """
     given, settings = preset, {**preset.as_dict(), "meta_train": None, "inner": None}
-    world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume))
+    world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume, PRETRAINED))
     preset = in_turn(world, lambda: with_statistics(given, subjects, out))
     torch.manual_seed(seed)
     pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), _objective(preset.recipe)))
@@ -119,7 +119,7 @@ def meta_train(
         TrainingInterrupted: when it was asked to stop.
     """
     given, settings = preset, {**preset.as_dict(), "model": None, "pretrain": None}
-    world.on_first(lambda: claim(out, "meta-train", settings, subjects, seed, options.resume))
+    world.on_first(lambda: claim(out, "meta-train", settings, subjects, seed, options.resume, THETA))
     preset = in_turn(world, lambda: with_statistics(given, subjects, out))
     iterations = preset.meta_train.iterations
     with TrainingLog(out, "meta-train", options, is_active=world.is_first) as log:
