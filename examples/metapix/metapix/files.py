@@ -53,7 +53,7 @@ def writable(path: Path, *, folder: bool = False, inputs: Sequence[Path] = ()) -
     return target
 
 
-def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> Path:
+def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> None:
     """A folder to write into, made with its parents where it is not there.
 
     Args:
@@ -68,7 +68,7 @@ def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> Path:
         raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise InputError(f"cannot write into the folder {path}: it is not yours to write; give another one")
-    return writable(path, folder=True, inputs=inputs)
+    writable(path, folder=True, inputs=inputs)
 
 
 def write_text(path: Path, text: str) -> None:

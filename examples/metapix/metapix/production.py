@@ -46,7 +46,8 @@ def open_clip(path: Path, size: int, cache: Path, progress: Tick | None = None, 
         return read_clip(path, choose).resized(size)
     if not path.exists():
         raise InputError(f"there is no clip folder and no video at {path}")
-    folder = prepare_video(path, make_folder(cache) / f"{path.stem}-{size}", size=size, progress=progress)[0]
+    make_folder(cache)
+    folder = prepare_video(path, cache / f"{path.stem}-{size}", size=size, progress=progress)[0]
     return read_clip(folder, choose)
 
 
@@ -57,7 +58,8 @@ def open_driver(path: Path, size: int, cache: Path, *, crop: str = "follow", pro
         InputError: when there is no such file or folder, or it cannot be used.
     """
     if path.is_file():
-        return open_video_driver(path, size, make_folder(cache), crop=crop, progress=progress)
+        make_folder(cache)
+        return open_video_driver(path, size, cache, crop=crop, progress=progress)
     return clip_driver(open_clip(path, size, cache, progress))
 
 

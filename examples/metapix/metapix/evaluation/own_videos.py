@@ -10,6 +10,7 @@ from metapix.data.pictures import clip_of_pictures, find_pictures
 from metapix.data.prepare import prepare_video
 from metapix.errors import InputError
 from metapix.evaluation.videos import TestVideo, clip_folders_in
+from metapix.files import make_folder
 
 Tick = Callable[[int, int | None], None]
 Holes = list[tuple[str, str]]
@@ -57,7 +58,7 @@ def _clip_folder(path: Path, size: int, cache: Path, taken: dict[Path, Path], ba
     has_pictures = path.is_dir() and not is_clip_folder(path) and bool(find_pictures(path))
     if path.is_dir() and not has_pictures:
         return path
-    cache.mkdir(parents=True, exist_ok=True)
+    make_folder(cache)
     name, number = f"{path.stem}-{size}", 1
     while taken.setdefault(cache / name, path) != path:
         number += 1
