@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gan_meta.files import parse_json, replacing
+from gan_meta.files import json_text, parse_json, replacing
 from gan_meta.game.rates import add_learned_rates, is_rate
 from gan_meta.pair import PLAYERS, GANPair
 from gan_meta.weight_values import value_problems
@@ -40,7 +40,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapp
     own = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
     try:
         with replacing(path) as partial:
-            save_file(own, partial, metadata={"format": FORMAT, "version": str(VERSION), "document": json.dumps(document)})
+            save_file(own, partial, metadata={"format": FORMAT, "version": str(VERSION), "document": json_text(document)})
             _order_header(partial)
     except SafetensorError as error:
         raise OSError(f"could not write {path}: {error}") from error
@@ -219,7 +219,7 @@ def refuse_other_settings(path: str | Path, saved: Mapping[str, Any], current: M
     Raises:
         CheckpointError: with each difference.
     """
-    current = json.loads(json.dumps(current))
+    current = json.loads(json_text(current))
     differences = [
         f"{name}: {saved.get(name, 'absent')!r} there, {current.get(name, 'absent')!r} here"
         for name in sorted(saved.keys() | current.keys())

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from gan_meta.files import json_text
+
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a rank waits for the others; a game of one rank may be that much longer than another's."""
 
@@ -66,7 +68,7 @@ class World:
         """The JSON-able document of every rank, in order of rank, on every rank."""
         if self.size == 1:
             return [document]
-        content = torch.frombuffer(bytearray(json.dumps(document).encode()), dtype=torch.uint8).to(self.device)
+        content = torch.frombuffer(bytearray(json_text({"document": document}).encode()), dtype=torch.uint8).to(self.device)
         lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.size)]
         with _talking():
             dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
@@ -76,7 +78,7 @@ class World:
         received = [torch.empty_like(padded) for _ in range(self.size)]
         with _talking():
             dist.all_gather(received, padded)
-        return [json.loads(bytes(piece[: int(length)].cpu().numpy()).decode()) for piece, length in zip(received, lengths, strict=True)]
+        return [_read(piece[: int(length)]) for piece, length in zip(received, lengths, strict=True)]
 
     def on_first(self, action: Callable[[], Any]) -> Any:
         """Let rank 0 act, and give its JSON-able answer to all.
@@ -169,6 +171,10 @@ def connect(device: str | None = None) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), own)
     finally:
         dist.destroy_process_group()
+
+
+def _read(content: Tensor) -> Any:
+    return json.loads(bytes(content.cpu().numpy()).decode())["document"]
 
 
 @contextlib.contextmanager

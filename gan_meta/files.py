@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
+import numbers
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from gan_meta.partial import output_of, partial_beside
 
@@ -22,7 +29,7 @@ _TOO_DEEP = f"it is nested in more than {JSON_DEPTH} levels"
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file beside ``path`` to write into, which takes its place when the block ends well; an earlier file stays whole until then.
 
-    What a link points at is replaced, and the link stays. What killed writers left in the folder is swept.
+    What a link points at is replaced, and the link stays; an earlier file's mode stays, too. What killed writers left is swept.
 
     Args:
         durable: whether the content must be on the disk before it takes the place, and the new name before the block is left.
@@ -34,7 +41,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     with partial_beside(target) as folder:
         partial = folder / target.name
         partial.touch()
-        mode = partial.stat().st_mode  # as the user's umask has it, and not every library that writes files
+        # An earlier file's own, or as the user's umask has it, and not every library that writes files.
+        mode = stat.S_IMODE((target if target.exists() else partial).stat().st_mode)
         yield partial
         partial.chmod(mode)
         if durable:
@@ -60,6 +68,48 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a UTF-8 text file, whole or not at all."""
     with replacing(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
+    """A document as JSON. Numbers may be numpy's or tensors; paths become words, tuples, sets and arrays lists.
+
+    Raises:
+        TypeError: naming an entry that JSON cannot hold.
+    """
+    return json.dumps(_plain(document, ""), indent=indent)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A value as JSON's own types."""
+    if value is None or (isinstance(value, bool | str) and not isinstance(value, enum.Enum)):
+        return value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, where)
+    if isinstance(value, Mapping):
+        return _plain_entries(value, where)
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(entry, where) for entry in value), key=repr)
+    if isinstance(value, list | tuple | range):
+        return [_plain(entry, f"{where}[{number}]") for number, entry in enumerate(value)]
+    if isinstance(value, Tensor | np.ndarray | np.bool_):
+        return _plain(value.tolist(), where)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, os.PathLike | torch.dtype | torch.device):
+        return str(value)
+    raise TypeError(f"{where} is a {type(value).__name__}, which JSON cannot hold; give numbers, words, and lists or dicts of them")
+
+
+def _plain_entries(entries: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, entry in entries.items():
+        name = key if isinstance(key, str) else str(_plain(key, f"a key of {where or 'the document'}"))
+        if name in plain:
+            raise TypeError(f"{where or 'the document'} has two entries that JSON calls {name!r}")
+        plain[name] = _plain(entry, f"{where}.{name}" if where else name)
+    return plain
 
 
 def parse_json(text: str | bytes, where: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_meta.checkpoint import load_pair, pair_facts, save_pair
+from gan_meta.files import write_text
 from gan_meta.pair import GANPair
 
 FILE = "pair.safetensors"
@@ -31,7 +32,7 @@ def save_pretrained(pair: GANPair, folder: str | Path, facts: Mapping[str, Any] 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_pair(pair, folder / FILE, facts)
-    (folder / CARD).write_text(_card(pair, pair_facts(folder / FILE)), encoding="utf-8")
+    write_text(folder / CARD, _card(pair, pair_facts(folder / FILE)))
     return folder / FILE
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gan_meta.files import replacing
 from gan_meta.pair import GANPair
+from gan_meta.seeds import random_state, seeded
 
 TOLERANCE = 1e-4
 """Largest absolute difference allowed between the file's output and the generator's, for images in [-1, 1]."""
@@ -33,7 +33,8 @@ def export_onnx(pair: GANPair, path: str | Path, inputs: Tensor | Sequence[Tenso
 
     Raises:
         ImportError: when onnx, onnxscript or onnxruntime is not installed.
-        ValueError: for inputs of fewer than two samples, or when the file's output differs by more; nothing is kept then.
+        ValueError: for inputs of fewer than two samples, a generator that draws random numbers or cannot be written as ONNX, or when the
+            file's output differs by more; nothing is kept then.
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if not arguments or min(len(tensor) for tensor in arguments) < 2:
@@ -41,22 +42,32 @@ def export_onnx(pair: GANPair, path: str | Path, inputs: Tensor | Sequence[Tenso
     _require()
     generator = pair.clone().generator.eval().cpu()
     arguments = tuple(tensor.detach().cpu() for tensor in arguments)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".onnx", dir=path.parent)
-    os.close(handle)
-    try:
-        _write(generator, arguments, temporary)
-        worst = max(_difference(generator, arguments, temporary), _difference(generator, tuple(a[:1] for a in arguments), temporary))
+    _check(generator, arguments)
+    with replacing(Path(path)) as partial:
+        _write(generator, arguments, str(partial))
+        worst = max(_difference(generator, given, str(partial)) for given in (arguments, tuple(a[:1] for a in arguments)))
         if not worst <= tolerance:
             raise ValueError(
                 f"the ONNX file's output differs from the generator's by {worst:.2g}, more than {tolerance:.2g}; it was not kept"
             )
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
     return worst
+
+
+def _check(generator: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    """See that the generator's answer is one tensor, and that nothing is drawn for it.
+
+    A file's own random numbers would be others than torch's, and those of numpy or Python would be constants.
+    """
+    with torch.no_grad(), seeded(0):
+        before = random_state()
+        drawn = generator(*arguments)
+        if not isinstance(drawn, Tensor):
+            raise ValueError(f"the generator returns a {type(drawn).__name__}; an ONNX file is made of one that returns one tensor")
+        if before != random_state():
+            raise ValueError(
+                "the generator draws random numbers, also in eval(), which an ONNX file cannot repeat: give it the noise as an input, and "
+                "export it with inputs=(..., noise)"
+            )
 
 
 def _require() -> None:
@@ -70,7 +81,12 @@ def _require() -> None:
 
 def _write(generator: torch.nn.Module, arguments: tuple[Tensor, ...], path: str) -> None:
     samples = torch.export.Dim("samples", min=1)
-    program = torch.onnx.export(generator, arguments, dynamo=True, verbose=False, dynamic_shapes=tuple({0: samples} for _ in arguments))
+    shapes = tuple({0: samples} for _ in arguments)
+    try:
+        program = torch.onnx.export(generator, arguments, dynamo=True, verbose=False, dynamic_shapes=shapes)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ValueError(f"torch cannot write this generator as ONNX for any number of samples: {reason}") from error
     assert program is not None
     program.save(path, external_data=False)
 

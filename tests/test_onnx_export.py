@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 import gan_meta as gm
 from gan_meta.models.pix2pix import Pix2PixObjective
@@ -65,3 +66,31 @@ def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypa
     pair = gm.models.create("dcgan", latent_channels=4, image_channels=1, base_channels=2, size=8, discriminator_channels=2)
     with pytest.raises(ImportError, match=r"pip install gan-meta\[onnx\]"):
         gm.export_onnx(pair, tmp_path / "g.onnx", torch.randn(2, 4))
+
+
+class Noisy(nn.Module):
+    """Draws for each picture, in eval() too."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, x):
+        return self.draw(x)
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda x: x + torch.randn_like(x), "give it the noise as an input"),
+        (lambda x: x + 1e-9 * torch.rand(1), "give it the noise as an input"),
+        (lambda x: nn.functional.dropout(x, 0.5, True), "give it the noise as an input"),
+        (lambda x: x * float(np.random.rand()), "give it the noise as an input"),  # noqa: NPY002
+        (lambda x: (x, x), "the generator returns a tuple"),
+        (lambda x: x if x.sum() > 0 else -x, "torch cannot write this generator as ONNX"),
+    ],
+)
+def test_what_a_file_cannot_do_is_refused(tmp_path, draw, words):
+    with pytest.raises(ValueError, match=words):
+        gm.export_onnx(gm.GANPair(Noisy(draw)), tmp_path / "noise.onnx", torch.rand(3, 2))
+    assert not list(tmp_path.iterdir())

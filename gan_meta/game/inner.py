@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -82,8 +83,14 @@ class InnerLoop:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        object.__setattr__(self, "update_ratio", tuple(self.update_ratio))
+        # Python's own numbers, whatever numpy's or torch's they were given as.
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
+        object.__setattr__(self, "update_ratio", tuple(map(operator.index, self.update_ratio)))
+        for name in ("steps", "batch_size"):
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
+        for name in ("lr", "eps", "discriminator_lr"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
         object.__setattr__(self, "augment", tuple(self.augment))
         for kind, value, known in (
             ("optimizer", self.optimizer, OPTIMIZERS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gan_meta.files import read_json, write_text
+from gan_meta.files import json_text, read_json, write_text
 
 STATUS = "status.json"
 _RECENT = 20  # iterations that the speed is taken over
@@ -118,7 +117,7 @@ class StatusFile:
             **more,
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        write_text(self.path, json.dumps(document, indent=1), durable=False)
+        write_text(self.path, json_text(document, indent=1), durable=False)
 
 
 def read_status(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from gan_meta.files import write_text
+from gan_meta.files import json_text, write_text
 from gan_meta.naming import unknown_name
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class JsonLines:
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
         # JSON has no NaN; null says that there was a value and that it was no number.
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"iteration": iteration, **finite}) + "\n")
+        self._file.write(json_text({"iteration": iteration, **finite}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
