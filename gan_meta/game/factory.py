@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Mapping
 
 import torch
@@ -99,7 +100,7 @@ def _check_rates(optimizer: torch.optim.Optimizer, what: str) -> None:
                 "beside the factory, and no checkpoint would keep another: leave the scheduler out"
             )
         rate = group.get("lr")
-        if not isinstance(rate, (int, float, Tensor)) or not 0 <= float(rate) < math.inf:
+        if not isinstance(rate, numbers.Real | Tensor) or not 0 <= float(rate) < math.inf:
             raise ValueError(f"a parameter group of the {what} factory has lr={rate!r}; it must be a finite number, 0 or more")
         group["lr"] = float(rate)
 
