@@ -8,7 +8,7 @@ import json
 import numbers
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +129,17 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
     return document
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, keep: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Any JSON value that is nested in no more than :data:`JSON_DEPTH` levels, so that what goes through it need not fear for the stack.
+
+    Args:
+        keep: from each object, as soon as it was read, to what is kept in its place: a large document is never held whole then.
 
     Raises:
         ValueError: when it is not JSON, or nested more deeply.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_hook=keep)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     level: list[Any] = [document]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gan_meta.files import load_json
 from metapix.errors import InputError
 from metapix.poses.skeleton import INDEX, N_JOINTS
 
@@ -23,8 +25,10 @@ _SKELETON = (
 )  # fmt: skip
 
 
-def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str], areas: Sequence[float] | None = None) -> dict[str, Any]:
+def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str], areas: Sequence[float] | None = None) -> Iterator[str]:
     """A clip's joints as a COCO keypoints document: one image and one annotation (with the same id, from 1) a frame.
+
+    JSON in pieces, each record on a line of its own: memory never holds the document, which is gigabytes of objects for hours of video.
 
     Args:
         name: the clip's.
@@ -38,12 +42,20 @@ def coco_document(name: str, joints: Tensor, size: int, file_names: Sequence[str
     """
     check_joints(name, joints)
     side = {"width": size, "height": size}
-    return {
-        "info": {"description": name},
-        "images": [{"id": i + 1, "file_name": file_name, **side} for i, file_name in enumerate(file_names)],
-        "annotations": [_annotation(i + 1, joints[i], None if areas is None else areas[i]) for i in range(len(joints))],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": [list(bone) for bone in _SKELETON]}],
-    }
+    yield '{"info": ' + json.dumps({"description": name})
+    yield from _records("images", ({"id": i + 1, "file_name": file_name, **side} for i, file_name in enumerate(file_names)))
+    poses = ((i, joints[i], None if areas is None else areas[i]) for i in range(len(joints)))
+    yield from _records("annotations", (_annotation(i + 1, pose, area) for i, pose, area in poses))
+    person = {"id": 1, "name": "person", "keypoints": list(COCO_KEYPOINTS), "skeleton": [list(bone) for bone in _SKELETON]}
+    yield from _records("categories", [person])
+    yield "}\n"
+
+
+def _records(key: str, records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    yield f',\n"{key}": ['
+    for number, record in enumerate(records):
+        yield (",\n" if number else "\n") + json.dumps(record, allow_nan=False)
+    yield "\n]"
 
 
 def check_joints(name: str, joints: Tensor) -> None:
@@ -56,15 +68,22 @@ def check_joints(name: str, joints: Tensor) -> None:
         raise ValueError(f"clip {name!r}: joints must be finite numbers; use confidence 0 for a joint that was not seen")
 
 
-def joints_of(document: Any) -> Tensor:
+def joints_of(document: bytes) -> Tensor:
     """The exact (N, 18, 3) joints of such a document.
 
     Raises:
-        InputError: the document has no such field.
+        InputError: it is no JSON, or has no such field.
     """
+
+    def pose_alone(record: dict[str, Any]) -> Any:
+        """What is kept of a record while the text is read: of hours of video the whole would be gigabytes."""
+        if "metapix_joints" in record:
+            return torch.tensor(record["metapix_joints"], dtype=torch.float32).reshape(N_JOINTS, 3)
+        return record if "annotations" in record else None
+
     try:
-        rows = [annotation["metapix_joints"] for annotation in document["annotations"]]
-        return torch.tensor(rows, dtype=torch.float32).reshape(-1, N_JOINTS, 3)
+        poses = load_json(document, pose_alone)["annotations"]
+        return torch.stack(poses) if poses else torch.zeros(0, N_JOINTS, 3)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError("keypoints.json lacks the field metapix_joints with 18 x, y, confidence for every frame.") from error
 

@@ -125,7 +125,7 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
         rows, sums = choose(_count(folder, manifest)), manifest["checksums"]
         frames = _pictures(folder, "frames", rows, sums)
         masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
-        joints = joints_of(load_json(_checked(folder, _KEYPOINTS, sums)))[list(rows)]
+        joints = joints_of(_checked(folder, _KEYPOINTS, sums))[list(rows)]
         check_joints(str(manifest["name"]), joints)
         boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
         return Clip(str(manifest["name"]), frames, joints, _rate(manifest["fps"]), masks, boxes, str(manifest["kind"]))
@@ -168,22 +168,21 @@ def _fill(
 ) -> None:
     sums: dict[str, str] = {}
 
-    def write(name: str, data: bytes) -> None:
+    def write(name: str, pieces: Iterable[bytes]) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        sums[name] = hashlib.sha256(data).hexdigest()
+        sums[name] = _write_hashed(path, pieces)
 
     sheet, areas = ContactSheet(len(head.joints)), []
     for row, (frame, mask) in enumerate(pictures):
-        write(f"frames/{_picture_name(row)}", _png(frame))
+        write(f"frames/{_picture_name(row)}", [_png(frame)])
         if mask is not None:
-            write(f"masks/{_picture_name(row)}", _png(mask))
+            write(f"masks/{_picture_name(row)}", [_png(mask)])
             areas.append(float((mask > 127).sum()))
         sheet.look(frame, mask, head.joints[row])
     names = [f"frames/{_picture_name(row)}" for row in range(len(head.joints))]
-    write(_KEYPOINTS, _json(coco_document(head.name, head.joints, head.size, names, areas or None)))
-    write(_SHEET, sheet.finish())
+    write(_KEYPOINTS, (piece.encode() for piece in coco_document(head.name, head.joints, head.size, names, areas or None)))
+    write(_SHEET, [sheet.finish()])
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -198,7 +197,19 @@ def _fill(
         "settings": settings,
         "checksums": sums,
     }
-    (folder / _MANIFEST).write_bytes(_json(manifest))
+    with (folder / _MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1, allow_nan=False)  # piece by piece: for hours of video it is long
+        file.write("\n")
+
+
+def _write_hashed(path: Path, pieces: Iterable[bytes]) -> str:
+    """Write a file piece by piece; returned is its SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
 
 
 def check_replaceable(folder: Path) -> Path:
@@ -278,7 +289,3 @@ def _png(picture: Tensor) -> bytes:
     channels = picture.permute(1, 2, 0).cpu().numpy()[..., ::-1]  # OpenCV has BGR
     data: bytes = cv2.imencode(".png", np.ascontiguousarray(channels))[1].tobytes()
     return data
-
-
-def _json(document: Any) -> bytes:
-    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()

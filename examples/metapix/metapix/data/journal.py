@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ class Found:
         indices: (N,) the frames' numbers in the video.
         joints: (N, 18, 3) float32, as found.
         bounds: (N, 4) left, top, right, bottom of the person.
-        masks: N PNG files, or None where there is no mask.
+        masks: N PNG files, or where to load them, or None where there is no mask.
     """
 
     indices: NDArray[np.int64]
     joints: NDArray[np.float32]
     bounds: NDArray[np.float64]
-    masks: tuple[bytes | None, ...]
+    masks: tuple[bytes | StoredMask | None, ...]
 
     @staticmethod
     def nothing() -> Found:
@@ -56,6 +56,20 @@ class Found:
         )
 
 
+@dataclass(frozen=True)
+class StoredMask:
+    """A mask that lies in an entry of a journal: those of hours would fill memory."""
+
+    journal: Journal
+    entry: int
+    row: int
+
+    def load(self) -> bytes:
+        """The PNG file; empty where the entry cannot be read any more."""
+        masks = self.journal.masks(self.entry)
+        return masks[self.row] or b"" if self.row < len(masks) else b""
+
+
 class Journal:
     """Entries of :data:`CHUNK` frames each, in a folder; entries of another key are thrown away.
 
@@ -67,6 +81,7 @@ class Journal:
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self.folder = folder
         self._key = json.dumps(key, sort_keys=True)
+        self._masks: tuple[int, tuple[bytes | None, ...]] = (-1, ())  # of the entry that was asked for last
         if folder.is_dir() and not self._is_ours():
             self.close()
 
@@ -81,6 +96,18 @@ class Journal:
         except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
 
+    def masks(self, number: int) -> tuple[bytes | None, ...]:
+        """An entry's masks; none where it cannot be read."""
+        if self._masks[0] != number:
+            found = self.read(number)
+            self._masks = (number, () if found is None else _in_memory(found))
+        return self._masks[1]
+
+    def stored(self, number: int, found: Found) -> Found:
+        """An entry that is in the folder, with masks that are loaded when they are needed."""
+        masks = (None if mask is None else StoredMask(self, number, row) for row, mask in enumerate(found.masks))
+        return replace(found, masks=tuple(masks))
+
     def write(self, number: int, found: Found) -> None:
         """Keep an entry, whole or not at all.
 
@@ -90,8 +117,9 @@ class Journal:
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / _KEY).exists():
             write_bytes(self.folder / _KEY, self._key.encode())
-        sizes = np.array([len(mask or b"") for mask in found.masks], np.int64)
-        packed = np.frombuffer(b"".join(mask or b"" for mask in found.masks), np.uint8)
+        masks = [mask or b"" for mask in _in_memory(found)]
+        sizes = np.array([len(mask) for mask in masks], np.int64)
+        packed = np.frombuffer(b"".join(masks), np.uint8)
         columns = {"indices": found.indices, "joints": found.joints, "bounds": found.bounds, "mask_sizes": sizes, "masks": packed}
         write_bytes(self._path(number), save({name: np.ascontiguousarray(column) for name, column in columns.items()}))
 
@@ -107,6 +135,10 @@ class Journal:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.safetensors"
+
+
+def _in_memory(found: Found) -> tuple[bytes | None, ...]:
+    return tuple(mask.load() if isinstance(mask, StoredMask) else mask for mask in found.masks)
 
 
 def _found(stored: Mapping[str, NDArray[Any]]) -> Found:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metapix.data.journal import CHUNK, Found, Journal
-from metapix.data.pose import MIN_CONFIDENCE, Detection, PoseEstimator, ResumableEstimator
+from metapix.data.main_person import Joints
+from metapix.data.pose import MIN_CONFIDENCE, PoseEstimator, ResumableEstimator
 from metapix.data.prefetch import prefetch
 from metapix.data.shots import ShotFinder, can_find_shots
 from metapix.data.video import Frame, probe, read_video
@@ -61,10 +62,11 @@ def look_at(
     progress: Progress | None = None,
     journal: Journal | None = None,
 ) -> Look:
-    """Ask an estimator about every frame. Memory is a few pictures, plus joints and a compressed mask for each frame.
+    """Ask an estimator about every frame. Memory is a few pictures, plus the joints of each frame; without a journal, compressed masks, too.
 
     Args:
-        journal: where to keep what is found on the way, and to go on from; used with a :class:`ResumableEstimator` only.
+        journal: where to keep what is found on the way; a :class:`ResumableEstimator` goes on from there. What is found
+            has its masks there: it is of use until the journal is closed.
 
     Raises:
         InputError: the video cannot be read.
@@ -90,11 +92,11 @@ class _Sightings:
 
     def __init__(self, estimator: PoseEstimator, every: int, journal: Journal | None) -> None:
         self._estimator, self._every = estimator, every
-        self._journal = journal if isinstance(estimator, ResumableEstimator) else None
+        self._journal = journal
         self._entries: list[Found] = []
-        self._entry: list[tuple[int, Detection, NDArray[np.uint8] | None]] = []
+        self._entry: list[tuple[int, Joints, NDArray[np.float64], bytes | None]] = []
         self._stored: Found | None = None
-        self._last: NDArray[np.float32] | None = None
+        self._last: Joints | None = None
         self._seen = self._last_seen = 0
 
     def add(self, frame: Frame) -> None:
@@ -108,7 +110,8 @@ class _Sightings:
         if detection is not None:
             mask = None if detection.mask is None else keep_person(detection.mask, detection.joints)
             self._last, self._last_seen = detection.joints, self._seen
-            self._entry.append((frame.index, detection, mask))
+            # Packed at once: an entry of whole masks would be gigabytes.
+            self._entry.append((frame.index, detection.joints, bounds_of(detection.joints, mask), _pack(mask)))
 
     def finish(self) -> Found:
         """All that was found."""
@@ -116,16 +119,22 @@ class _Sightings:
 
     def _begin_entry(self, journal: Journal, number: int) -> None:
         if number:
-            done = self._close_entry()
-            self._entries.append(done)
+            self._entries.append(self._keep(journal, number - 1, self._close_entry()))
+        if isinstance(self._estimator, ResumableEstimator):
+            self._stored = journal.read(number)
             if self._stored is None:
-                journal.write(number - 1, done)
-            elif len(done.indices):
-                self._last = done.joints[-1]
-                self._last_seen = int(done.indices[-1]) // self._every + 1
-        self._stored = journal.read(number)
-        if self._stored is None and isinstance(self._estimator, ResumableEstimator):
-            self._estimator.resume(self._last, self._seen - self._last_seen)
+                self._estimator.resume(self._last, self._seen - self._last_seen)
+
+    def _keep(self, journal: Journal, number: int, done: Found) -> Found:
+        """An entry that is done, its masks on the disk."""
+        if self._stored is None:
+            if not isinstance(self._estimator, ResumableEstimator) and not any(done.masks):
+                return done  # nothing to go on from, and nothing large
+            journal.write(number, done)
+        elif len(done.indices):
+            self._last = done.joints[-1]
+            self._last_seen = int(done.indices[-1]) // self._every + 1
+        return journal.stored(number, done)
 
     def _close_entry(self) -> Found:
         entry, self._entry = self._entry, []
@@ -133,12 +142,8 @@ class _Sightings:
             return self._stored
         if not entry:
             return Found.nothing()
-        return Found(
-            np.array([index for index, _, _ in entry]),
-            np.stack([detection.joints for _, detection, _ in entry]),
-            np.stack([bounds_of(detection.joints, mask) for _, detection, mask in entry]),
-            tuple(_pack(mask) for _, _, mask in entry),
-        )
+        indices, joints, bounds, masks = zip(*entry, strict=True)
+        return Found(np.array(indices), np.stack(joints), np.stack(bounds), masks)
 
 
 def keep_person(mask: NDArray[np.uint8], joints: NDArray[np.float32]) -> NDArray[np.uint8]:

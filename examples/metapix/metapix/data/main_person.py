@@ -18,6 +18,7 @@ _SMALLEST = 0.1  # of the picture's height: whoever is smaller stands in the bac
 _SURE = 0.5  # mean confidence of shoulders and hips
 _TRUNK = (2, 5, 8, 11)
 _REACH, _REACH_A_FRAME, _FARTHEST = 0.3, 0.15, 1.5  # body diagonals that a person can have moved: at once, more a frame unseen, at most
+_ROWS_AT_ONCE = 64
 _PATIENCE = 30  # frames without the person after which whoever is there becomes the main person
 
 
@@ -142,11 +143,14 @@ def find_people(finder: MediapipeEstimator, frame: NDArray[np.uint8]) -> list[De
 
 def paint_over(frame: NDArray[np.uint8], people: Sequence[Detection]) -> NDArray[np.uint8]:
     """The picture with people hidden under its mean colour, softly."""
-    picture = frame
+    picture, mean = frame, frame.mean((0, 1))
     for person in people:
         if person.mask is not None:
             radius = max(3, round(0.04 * body_size(person.joints)))
             disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
             cover = cv2.blur(cv2.dilate((person.mask > 64).astype(np.float32), disc), (radius, radius))[..., None]
-            picture = np.rint(picture * (1 - cover) + frame.mean((0, 1)) * cover).astype(np.uint8)
+            picture = picture.copy()
+            for row in range(0, len(picture), _ROWS_AT_ONCE):  # in doubles, a whole large picture would be a hundred megabytes and more
+                part = slice(row, row + _ROWS_AT_ONCE)
+                picture[part] = np.rint(picture[part] * (1 - cover[part]) + mean * cover[part])
     return picture

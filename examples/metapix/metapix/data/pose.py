@@ -21,6 +21,7 @@ from metapix.poses.skeleton import INDEX, N_JOINTS
 
 MAX_GAP_SECONDS = 1 / 3
 SMOOTHING_SECONDS = 0.05
+_ROWS_AT_ONCE = 4096  # bounds what smoothing needs beside the track itself
 MIN_CONFIDENCE = 0.1
 
 # mediapipe's 33 landmarks that are joints of ours; the neck lies between its shoulders.
@@ -174,6 +175,16 @@ def fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
 
 def _local_parabola(points: Tensor, weight: Tensor, reach: int) -> Tensor:
     """Weighted least squares of (1, t, t^2) around each frame; points (N, J, 2), weight (N, J); the value at t = 0."""
+    smooth = torch.empty_like(points)
+    for first in range(0, len(points), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        begin = max(first - reach, 0)
+        near = slice(begin, rows.stop + reach)
+        smooth[rows] = _parabola_values(points[near], weight[near], reach)[first - begin :][:_ROWS_AT_ONCE]
+    return smooth
+
+
+def _parabola_values(points: Tensor, weight: Tensor, reach: int) -> Tensor:
     n = points.shape[0]
     offsets = torch.arange(-reach, reach + 1, dtype=points.dtype)
     rows = torch.arange(n)[:, None] + offsets.long()  # (N, W)

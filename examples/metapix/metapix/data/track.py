@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metapix.data.journal import StoredMask
 from metapix.data.limits import decode_png
 from metapix.data.look import Look, look_at
 from metapix.data.pose import PoseEstimator, smooth_joints
@@ -29,7 +30,7 @@ class Track:
         indices: (N,) the frames' numbers in the video.
         joints: (N, 18, 3) float32, smoothed.
         bounds: (N, 4) left, top, right, bottom of the person.
-        masks: N compressed masks (see :meth:`mask`), or None where the estimator has none.
+        masks: N compressed masks, or where to load them (see :meth:`mask`), or None where the estimator has none.
         picture: width and height of the video.
         fps: frames per second of the rows before frames without a person were dropped.
         every: the step between decoded frames.
@@ -38,7 +39,7 @@ class Track:
     indices: NDArray[np.int64]
     joints: NDArray[np.float32]
     bounds: NDArray[np.float64]
-    masks: tuple[bytes | None, ...]
+    masks: tuple[bytes | StoredMask | None, ...]
     picture: tuple[int, int]
     fps: float
     every: int
@@ -48,7 +49,7 @@ class Track:
         packed = self.masks[row]
         if packed is None:
             return None
-        mask = decode_png(packed, "a mask")
+        mask = decode_png(packed.load() if isinstance(packed, StoredMask) else packed, "a mask")
         if mask is None or mask.shape != self.picture[::-1]:
             raise InputError("What an earlier, interrupted look has left is damaged: delete the hidden folder that ends in .found.")
         return mask
