@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from measure import Result, publish
+from metapix.data.pose import Detection
 from numpy.typing import NDArray
 
 TWO_HOURS = 2 * 3600 * 30
@@ -50,7 +51,10 @@ def main() -> None:
     slope = float(np.polyfit(list(curve), list(curve.values()), 1)[0]) if len(curve) > 1 else 0.0
     hours = real["peak_mb"] + slope * (TWO_HOURS - REAL_FRAMES)
     print(f"{slope * 1000:.2f} KB a frame; two hours of 1080p: {real['peak_mb']:.0f} + {slope * TWO_HOURS:.0f} = {hours:.0f} MB")
-    publish([Result("prepare, two hours of 1080p: memory", hours / GOAL_MB, f"{GOAL_MB:.0f} MB", "lower", 1.0, dict(slope=slope))], arguments.json)
+    publish(
+        [Result("prepare, two hours of 1080p: memory", hours / GOAL_MB, f"{GOAL_MB:.0f} MB", "lower", 1.0, {"slope": slope})],
+        arguments.json,
+    )
 
 
 def measure_apart(frames: int) -> dict[str, float]:
@@ -83,10 +87,8 @@ class Walker:
         """Begin at the first frame."""
         self._seen = 0
 
-    def estimate(self, frame: NDArray[np.uint8]):  # noqa: ANN201 - metapix is imported in the measured process only
+    def estimate(self, frame: NDArray[np.uint8]) -> Detection:
         """The walker in the next frame."""
-        from metapix.data.pose import Detection
-
         self._seen += 1
         x = 32 + 16 * np.sin(self._seen / 60)
         joints = np.stack([x + np.linspace(-4, 4, 18), np.linspace(8, 40, 18), np.full(18, 0.9)], axis=1).astype(np.float32)

@@ -56,7 +56,7 @@ class Found:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredMask:
     """A mask that lies in an entry of a journal: those of hours would fill memory."""
 

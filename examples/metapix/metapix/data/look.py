@@ -62,7 +62,7 @@ def look_at(
     progress: Progress | None = None,
     journal: Journal | None = None,
 ) -> Look:
-    """Ask an estimator about every frame. Memory is a few pictures, plus the joints of each frame; without a journal, compressed masks, too.
+    """Ask an estimator about every frame. Memory is a few pictures and the joints of each frame; without a journal, also compressed masks.
 
     Args:
         journal: where to keep what is found on the way; a :class:`ResumableEstimator` goes on from there. What is found

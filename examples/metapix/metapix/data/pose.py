@@ -21,7 +21,7 @@ from metapix.poses.skeleton import INDEX, N_JOINTS
 
 MAX_GAP_SECONDS = 1 / 3
 SMOOTHING_SECONDS = 0.05
-_ROWS_AT_ONCE = 4096  # bounds what smoothing needs beside the track itself
+_ROWS_AT_ONCE = 1024  # bounds what smoothing needs beside the track itself
 MIN_CONFIDENCE = 0.1
 
 # mediapipe's 33 landmarks that are joints of ours; the neck lies between its shoulders.
@@ -151,9 +151,19 @@ def smooth_joints(joints: Tensor, fps: float) -> Tensor:
     Returns:
         (N, 18, 3) of the same type.
     """
-    filled = fill_gaps(joints.double(), max_gap=int(MAX_GAP_SECONDS * fps))
+    max_gap, reach = int(MAX_GAP_SECONDS * fps), max(1, round(SMOOTHING_SECONDS * fps))
+    around = max_gap + 1 + reach  # no row farther away has a say
+    smooth = torch.empty_like(joints)
+    for first in range(0, len(joints), _ROWS_AT_ONCE):
+        begin, end = max(first - around, 0), first + _ROWS_AT_ONCE
+        smooth[first:end] = _smooth_part(joints[begin : end + around], max_gap, reach)[first - begin :][:_ROWS_AT_ONCE]
+    return smooth
+
+
+def _smooth_part(joints: Tensor, max_gap: int, reach: int) -> Tensor:
+    filled = fill_gaps(joints.double(), max_gap)
     weight = filled[..., 2] * (filled[..., 2] >= MIN_CONFIDENCE)
-    smooth = _local_parabola(filled[..., :2], weight, reach=max(1, round(SMOOTHING_SECONDS * fps)))
+    smooth = _local_parabola(filled[..., :2], weight, reach)
     filled[..., :2] = torch.where((weight > 0)[..., None], smooth, filled[..., :2])
     return filled.to(joints.dtype)
 
@@ -175,16 +185,6 @@ def fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
 
 def _local_parabola(points: Tensor, weight: Tensor, reach: int) -> Tensor:
     """Weighted least squares of (1, t, t^2) around each frame; points (N, J, 2), weight (N, J); the value at t = 0."""
-    smooth = torch.empty_like(points)
-    for first in range(0, len(points), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        begin = max(first - reach, 0)
-        near = slice(begin, rows.stop + reach)
-        smooth[rows] = _parabola_values(points[near], weight[near], reach)[first - begin :][:_ROWS_AT_ONCE]
-    return smooth
-
-
-def _parabola_values(points: Tensor, weight: Tensor, reach: int) -> Tensor:
     n = points.shape[0]
     offsets = torch.arange(-reach, reach + 1, dtype=points.dtype)
     rows = torch.arange(n)[:, None] + offsets.long()  # (N, W)

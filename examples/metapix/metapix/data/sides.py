@@ -32,7 +32,8 @@ def untangle_sides(joints: NDArray[np.float32]) -> NDArray[np.float32]:
         before = now[mirror] if swapped[i] else now
     if swapped.mean() > 0.5:
         swapped = ~swapped
-    result: NDArray[np.float32] = np.where(swapped[:, None, None], joints[:, mirror], joints)
+    result = joints.copy()
+    result[swapped] = joints[swapped][:, mirror]
     return result
 
 
