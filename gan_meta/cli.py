@@ -120,7 +120,7 @@ def convert(
 
 @app.command()
 def statistics(
-    images: Annotated[list[Path], typer.Argument(help="Training images, or folders of them (.png, .jpg).")],
+    images: Annotated[list[Path], typer.Argument(help="Training images, or folders of them.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
     features: Annotated[Features, typer.Option(help="Whose responses.")] = Features.vgg19,
     weights: Annotated[

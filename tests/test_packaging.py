@@ -51,7 +51,7 @@ def test_the_metadata_says_what_the_repository_says(wheel):
     assert metadata["Version"] == gm.__version__
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert set(metadata.get_all("Provides-Extra")) == {"test", "keras", "onnx", "hub", "docs", "tensorboard", "perceptual", "soak"}
+    assert set(metadata.get_all("Provides-Extra")) == {"test", "keras", "onnx", "heic", "hub", "docs", "tensorboard", "perceptual", "soak"}
     hard = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {line.split(">")[0] for line in hard} == {"torch", "torchvision", "numpy", "piq", "pillow", "typer", "safetensors", "rich"}
     assert not any("<" in line or "==" in line for line in hard), "an upper bound would keep users from newer versions"

@@ -106,7 +106,7 @@ def _check_sources(videos: list[Path]) -> None:
         if not video.exists():
             raise InputError(f"there is no video file {video}")
         if video.is_dir() and not _holds_pictures(video):
-            raise InputError(f"there is no video file {video}: it is a folder, and no pictures are in it")
+            raise InputError(f"there is no video file {video}: it is a folder, and no pictures are in it; they end in {_picture_endings()}")
         name = _name(video)
         if name in clips:
             raise InputError(f"{clips[name]} and {video} would both become the clip {name!r}; prepare them into two folders")
@@ -117,6 +117,12 @@ def _check_sources(videos: list[Path]) -> None:
         for video in videos:
             if video.is_file():
                 probe(video)
+
+
+def _picture_endings() -> str:
+    from gan_meta.image_files import SUFFIXES
+
+    return ", ".join(SUFFIXES)
 
 
 def _holds_pictures(folder: Path) -> bool:

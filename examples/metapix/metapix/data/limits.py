@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gan_meta.image_files import open_image
+from gan_meta.image_pixels import upright_rgb
 from metapix.errors import InputError
 
 PIXEL_LIMIT = 64 * 10**6
@@ -43,7 +44,7 @@ def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:
     """
     try:
         with open_picture(io.BytesIO(data), ("PNG",), where) as picture:
-            return np.array(picture if picture.mode == "L" else picture.convert("RGB"))
+            return np.array(picture) if picture.mode == "L" else upright_rgb(picture)
     except InputError:
         raise
     except BROKEN_PICTURE:
@@ -52,16 +53,12 @@ def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:
 
 @contextlib.contextmanager
 def open_picture(file: Path | io.BytesIO, formats: tuple[str, ...], where: object = None) -> Iterator[Image.Image]:
-    """A picture whose header was read and whose size is known to be small enough; nothing is unpacked yet.
-
-    What Pillow has to say of oddities that it can live with is not said: the picture is read, or it is not.
+    """:func:`gan_meta.image_files.open_image` of a picture whose size is known to be small enough; nothing is unpacked yet.
 
     Raises:
         InputError: when its header claims more than :data:`PIXEL_LIMIT` pixels.
         OSError and others of :data:`BROKEN_PICTURE`: when it is no picture of these formats, or damaged; also in the block.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(file, formats=formats) as picture:
-            check_pixels(picture.width, picture.height, where or file)
-            yield picture
+    with open_image(file, formats) as picture:
+        check_pixels(picture.width, picture.height, where or file)
+        yield picture

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ImageOps
 
+from gan_meta.image_files import FORMATS, SUFFIXES
+from gan_meta.image_pixels import upright_rgb
 from metapix.data.clip import Clip
 from metapix.data.crop import camera_to_crop, crop_picture, plan_boxes
 from metapix.data.limits import BROKEN_PICTURE, open_picture
@@ -21,14 +22,12 @@ from metapix.errors import InputError
 log = logging.getLogger(__name__)
 
 MOST_PICTURES = 50
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # what cameras and phones write; others have decoders of their own
 _FPS = 1.0  # pictures have no rate; side by side each is shown for a second
 
 
 def find_pictures(folder: Path) -> list[Path]:
     """The pictures that lie in a folder (not deeper), by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."))
 
 
 def clip_of_pictures(folder: Path, size: int, name: str | None = None, progress: Progress | None = None) -> Clip:
@@ -66,15 +65,14 @@ def clip_of_pictures(folder: Path, size: int, name: str | None = None, progress:
 
 
 def read_picture(file: Path) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8 RGB, upright as its camera says.
+    """A picture as (H, W, 3) uint8 sRGB, upright as its camera says, on white, as :func:`gan_meta.image_pixels.upright_rgb` has it.
 
     Raises:
-        InputError: when it is none, is damaged, or is larger than 64 megapixels.
+        InputError: when it is none, is damaged, is larger than 64 megapixels, or has values that cannot be brought to 0 to 255.
     """
     try:
-        with open_picture(file, _FORMATS) as picture:
-            ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
-            return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        with open_picture(file, FORMATS) as picture:
+            return upright_rgb(picture)
     except InputError:
         raise
     except BROKEN_PICTURE as error:

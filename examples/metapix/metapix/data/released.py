@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from gan_meta import Batch
@@ -79,6 +79,7 @@ class ReleasedVideo:
             with open_picture(file, ("PNG",)) as picture:
                 if picture.mode not in ("L", "P"):
                     raise InputError(f"{file} is no label map: one class in 8 bits a pixel is needed, it has the mode {picture.mode}")
+                ImageOps.exif_transpose(picture, in_place=True)
                 labels = np.array(picture.resize((self.size, self.size), Image.Resampling.NEAREST))
         except InputError:
             raise

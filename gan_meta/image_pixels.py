@@ -1,0 +1,118 @@
+"""From a picture that Pillow has opened, of whatever kind, to upright 8-bit sRGB; what cannot be said in 0 to 255 is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_LEAST_TOP = 100  # floats above 1 count as 0 to 255 where the largest is at least this; below, they may as well be bright light
+_SAME = 2  # levels: a colour profile that changes colours by no more is sRGB's own
+_SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+
+def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """The picture (its first, where there are several) as (H, W, 3) uint8 sRGB, turned as its EXIF orientation says.
+
+    - 16 bits are 0 to 65535, also where 32 hold them. Floats are 0 to 1, or 0 to 255 where the largest is at least 100.
+    - What is transparent lies on white: the colours that a file hides under it are never seen.
+    - Colours of an embedded profile (Display P3, Adobe RGB, CMYK, ...) are taken to sRGB; a profile that cannot be used is left out.
+
+    Raises:
+        ValueError: when its values are in no such range.
+        OSError and others: Pillow's, of a damaged file.
+    """
+    from PIL import ImageOps
+
+    ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return np.repeat(_eight_bits(picture)[..., None], 3, axis=2)
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        return _on_white(picture)
+    return np.array(_in_srgb(picture))
+
+
+def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
+    values = np.asarray(picture)
+    top = 65535.0 if picture.mode.startswith("I") else _float_top(values)
+    if picture.mode == "I" and not (values.min() >= 0 and values.max() <= top and (picture.format == "PNG" or values.max() > 255)):
+        raise ValueError(
+            f"it has 32-bit values from {values.min()} to {values.max()}, and which of them is white is not known: "
+            "16 bits from 0 to 65535 are read; save it with 8 or 16 bits"
+        )
+    levels = np.rint(values * (255 / top)).astype(np.uint8)
+    if picture.format == "TIFF" and _tag(picture, _TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        levels = 255 - levels
+    hidden = picture.info.get("transparency")
+    return np.where(values == hidden, np.uint8(255), levels) if isinstance(hidden, int) else levels
+
+
+def _float_top(values: NDArray[Any]) -> float:
+    """Which of a picture's floating-point values is white."""
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return 1.0
+    if low >= 0 and _LEAST_TOP <= high <= 255:
+        return 255.0
+    raise ValueError(
+        f"it has floating-point values from {low:g} to {high:g}, and which of them is white is not known: "
+        f"0 to 1, or 0 to 255 with a largest of at least {_LEAST_TOP}, are read; scale it to 0 to 1, or save it with 8 bits"
+    )
+
+
+def _on_white(picture: Image.Image) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    key = picture.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:  # of a PNG of 16 bits, of which Pillow keeps the upper 8
+        picture.info["transparency"] = tuple(value >> 8 for value in key)
+    straight = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
+    layer = (picture if straight is None else picture.convert(straight)).convert("RGBA")
+    alpha = layer.getchannel("A")
+    colours = picture.convert("L") if picture.mode in ("L", "LA") else layer.convert("RGB")
+    if "icc_profile" in picture.info:
+        colours.info["icc_profile"] = picture.info["icc_profile"]
+    white = Image.new("RGB", picture.size, (255, 255, 255))
+    white.paste(_in_srgb(colours), mask=alpha)
+    return np.array(white)
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    """RGB, its colours taken from an embedded profile's to sRGB's."""
+    from PIL import ImageCms
+
+    profile = picture.info.get("icc_profile")
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):  # damaged, or Pillow has no littlecms
+            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = _SPACES.get(found.profile.xcolor_space)
+            matches = mode == picture.mode or (mode == "RGB" and picture.mode in ("P", "RGBX", "YCbCr"))
+            if mode is not None and matches:
+                transform = ImageCms.buildTransform(
+                    found, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+                )
+                if mode != "RGB" or _changes_colours(transform):
+                    return transform.apply(picture if picture.mode == mode else picture.convert(mode))
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _changes_colours(transform: Any) -> bool:
+    """Whether a transform of RGB does more than round: most profiles in photographs are sRGB's, which need no second pass."""
+    from PIL import Image
+
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    changed = np.asarray(transform.apply(Image.fromarray(cube)))
+    return bool(np.abs(changed.astype(int) - cube).max() > _SAME)
+
+
+def _tag(picture: Image.Image, number: int) -> object:
+    tags = getattr(picture, "tag_v2", {})
+    return tags.get(number)
