@@ -14,11 +14,14 @@ from torch import Tensor
 
 from gan_meta.files import json_text, parse_json, replacing
 from gan_meta.game.rates import add_learned_rates, is_rate
+from gan_meta.naming import named_as
 from gan_meta.pair import PLAYERS, GANPair
-from gan_meta.weight_values import value_problems
+from gan_meta.weight_values import kind_of, value_problems
 
 FORMAT = "gan-meta"
 VERSION = 1
+PAIR = "pair."
+"""Prefix of the pair's tensors in a training checkpoint."""
 EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
 
@@ -102,30 +105,74 @@ def save_pair(pair: GANPair, path: str | Path, facts: Mapping[str, Any] | None =
         OSError: when the file cannot be written.
         TypeError: when the model's arguments or the facts cannot be put into JSON.
     """
-    document = {"model": pair.model_name, "arguments": pair.model_arguments, "facts": dict(facts or {})}
+    document = {**describe_pair(pair), "facts": dict(facts or {})}
     kept = {f"{EXTRA}{name}": tensor for name, tensor in (extra or {}).items()}
     save_tensors(path, {**pair.state_dict(), **kept}, document)
 
 
+def describe_pair(pair: GANPair) -> dict[str, Any]:
+    """What a file says of a pair, so that it can be built again: its model's name and arguments."""
+    return {"model": pair.model_name, "arguments": pair.model_arguments}
+
+
 def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
-    """The pair that :func:`save_pair` saved.
+    """The pair that :func:`save_pair` saved, or that of a training checkpoint: the newest, a numbered or the best one.
+
+    Weights come back in the precision that they were saved in.
 
     Args:
-        into: a pair of the same architecture to load the weights into and return; needed for a pair that was made by hand
-            rather than by ``gan_meta.models.create``.
+        into: a pair of the same architecture and precision to load the weights into and return; needed for a pair that was made by
+            hand rather than by ``gan_meta.models.create``. Names may differ by what DataParallel or torch.compile add to them.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        CheckpointError: when the file is none of ours, names no model while ``into`` is missing, does not fit, or holds values that are
-            no weights: not finite, of size 1e9 or more, or of another kind than the pair's (boolean, integer, real, complex).
+        CheckpointError: when the file is none of ours, names no model while ``into`` is missing, does not fit, holds another precision
+            than ``into``, or values that are no weights: not finite, of size 1e9 or more, or of another kind than the pair's (boolean,
+            integer, real, complex).
     """
     tensors, document = load_tensors(path)
+    is_training = any(name.startswith(PAIR) for name in tensors)
+    if is_training:
+        tensors = {name.removeprefix(PAIR): tensor for name, tensor in tensors.items() if name.startswith(PAIR)}
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(EXTRA)}
-    if "arguments" not in document:
-        raise CheckpointError(f"{path} holds no pair; it may be a training checkpoint")
+    if "arguments" not in document and not is_training:
+        raise CheckpointError(f"{path} holds no pair")
     pair = into if into is not None else _described_pair(path, document, tensors)
+    tensors = named_as(tensors, pair.state_dict())
+    if into is None:
+        _take_types(pair, tensors)
+    else:
+        _check_types(path, pair, tensors)
     load_state(path, pair, tensors)
     return pair
+
+
+def _take_types(pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Give a pair's entries the types that they have in a file, and what no file holds that of all real numbers there, if it is one."""
+    real = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    for name, own in (*pair.named_parameters(), *pair.named_buffers()):
+        given = tensors[name].dtype if name in tensors else next(iter(real)) if len(real) == 1 and own.is_floating_point() else own.dtype
+        if kind_of(given) == kind_of(own.dtype):
+            own.data = own.data.to(given)
+
+
+def _check_types(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse to round a file's numbers, or to widen them, without being told to."""
+    differ = [
+        f"{name} is {_word(tensors[name])} in the file and {_word(own)} in the pair"
+        for name, own in pair.state_dict().items()
+        if name in tensors and tensors[name].dtype != own.dtype and kind_of(tensors[name].dtype) == kind_of(own.dtype)
+    ]
+    if differ:
+        kinds = sorted({_word(tensor) for tensor in tensors.values() if tensor.is_floating_point()})
+        raise CheckpointError(
+            f"{path} does not fit the pair: {'; '.join(differ[:3])} ({len(differ)} differ); convert the pair first, for example by "
+            f"pair.to(torch.{kinds[0] if kinds else 'float32'}), and again after loading if need be"
+        )
+
+
+def _word(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
@@ -152,6 +199,11 @@ def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -
 
 def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GANPair:
     """The pair that a file describes, built only once it is known to be no larger than the file's own tensors."""
+    if "arguments" not in document:
+        raise CheckpointError(
+            f"{path} is a training checkpoint of an earlier version, which does not say what model it holds; build the pair and pass it as "
+            "into="
+        )
     name, arguments = document.get("model"), document["arguments"]
     if name is None:
         raise CheckpointError(f"{path} was saved from a pair made by hand; build that pair and pass it as into=")

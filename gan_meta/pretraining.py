@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_meta.checkpoint import CheckpointError, load_state, pack_optimizer, unpack_optimizer
+from gan_meta.checkpoint import CheckpointError, describe_pair, load_state, pack_optimizer, unpack_optimizer
 from gan_meta.distributed import World, current
 from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
@@ -203,5 +203,11 @@ class _Training:
         for player, optimizer in self._game.optimizers.items():
             packed, optimizers[player] = pack_optimizer(optimizer, f"{player}-optimizer.")
             tensors.update(packed)
-        document = {"settings": self._settings, "position": position, "optimizers": optimizers, **provenance(self._world)}
+        document = {
+            **describe_pair(pair),
+            "settings": self._settings,
+            "position": position,
+            "optimizers": optimizers,
+            **provenance(self._world),
+        }
         self._folder.save(tensors, document, position if self._is_due else None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gan_meta.algorithms.base import MetaAlgorithm
+from gan_meta.checkpoint import describe_pair
 from gan_meta.distributed import current
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.roles import is_learned, resolve_roles
@@ -72,7 +73,8 @@ class MetaTrainer:
             ``"auto"``: tasks where there are enough for all. The result is that of one process, to rounding.
         keep: how many of the last checkpoints stay in ``run_dir``.
         best_by: by what the best checkpoint is chosen, which stays too; lower is better: the name of a log, whose mean since
-            the checkpoint before is taken, or a function of the pair. ``None`` keeps none.
+            the checkpoint before is taken, or a function of the pair, whose random draws are the same every time. ``None`` keeps none.
+            The score is in the checkpoint's document (``counters.best``), the log (``best_score``) and the run's status.
         logs: what is written of each iteration: any of ``"jsonl"``, ``"csv"``, ``"tensorboard"`` (all in ``run_dir``) and
             ``"console"`` (by :mod:`logging`, at level INFO).
         profile: how many iterations to profile, into ``run_dir``.
@@ -236,10 +238,10 @@ class MetaTrainer:
         except WorkAbandoned:
             self._stop(interruption, 0)
         logs = self._move(played)
-        self._best.note(logs)
+        self._best.note(logs, played.logs)
         if self._is_due:
             self._save(is_due=True)
-        monitor.after(self.iteration, logs)
+        monitor.after(self.iteration, logs, self._best if self._folder is not None and self._best.by is not None else None)
         if self.on_iteration is not None:
             self.on_iteration(self.iteration, logs)
         if played.stop:
@@ -282,7 +284,7 @@ class MetaTrainer:
 
     def _write(self, *, is_due: bool) -> None:
         assert self._folder is not None
-        is_best = is_due and self._best.decide(self.pair)
+        is_best = is_due and self._best.decide(self.pair, self.iteration)
         tensors, state = self._state.take(self.iteration)
-        document = {"settings": self.settings, **state, **provenance(self._world)}
+        document = {**describe_pair(self.pair), "settings": self.settings, **state, **provenance(self._world)}
         self._folder.save(tensors, document, self.iteration if is_due else None, is_best=is_best)

@@ -36,8 +36,11 @@ def register(name: str) -> Callable[[Algorithm], Algorithm]:
         if not (isinstance(algorithm, type) and issubclass(algorithm, MetaAlgorithm)):
             raise TypeError(f"only subclasses of MetaAlgorithm can be registered, got {algorithm!r}")
         known = _ALGORITHMS.get(name)
-        if known is not None and known.__qualname__ != algorithm.__qualname__:
-            raise ValueError(f"an algorithm named {name!r} is registered already: {known.__qualname__}")
+        # The same class again, from a module that was loaded anew or a cell that was run again, takes the place of the old one.
+        if known is not None and (known.__module__, known.__qualname__) != (algorithm.__module__, algorithm.__qualname__):
+            raise ValueError(
+                f"an algorithm named {name!r} is registered already: {known.__module__}.{known.__qualname__}; choose another name"
+            )
         _ALGORITHMS[name] = algorithm
         return algorithm
 

@@ -14,6 +14,7 @@ from gan_meta.models.posewarp import PosewarpGenerator
 from gan_meta.models.posewarp import load_official_weights as load_posewarp
 from gan_meta.models.posewarp.weights import generator_arguments
 from gan_meta.models.weights import StateDict, load_strictly, read_state_dict
+from gan_meta.naming import without_wrappers
 from gan_meta.pair import GANPair
 from gan_meta.seeds import seeded
 
@@ -50,11 +51,11 @@ def pix2pixhd_pair(generator: Path, discriminator: Path | None = None, seed: int
         FileNotFoundError: when there is no such file.
         ValueError: when a file is damaged or holds another model's weights.
     """
-    generator_state = read_state_dict(generator)
+    generator_state = without_wrappers(read_state_dict(generator))
     arguments = _generator_arguments(generator_state, generator)
     discriminator_state: StateDict | None = None
     if discriminator is not None:
-        discriminator_state = read_state_dict(discriminator)
+        discriminator_state = without_wrappers(read_state_dict(discriminator))
         arguments.update(_discriminator_arguments(discriminator_state, discriminator))
     most = {"generator": _values(generator_state)}
     if discriminator_state is not None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gan_meta.models.weights import load_strictly, read_state_dict
-from gan_meta.naming import unknown_name
+from gan_meta.naming import unknown_name, without_wrappers
 
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 VGG19_URL = f"https://download.pytorch.org/models/{VGG19_FILE}"
@@ -119,7 +119,8 @@ def vgg19(path: str | os.PathLike[str] | None = None, download: bool = False) ->
     layers = _vgg19_layers()
     # The file has the later convolutions and the classifier as well.
     own = {f"features.{key}" for key in layers.state_dict()}
-    load_strictly(layers, {key.removeprefix("features."): tensor for key, tensor in read_state_dict(file).items() if key in own})
+    given = without_wrappers(read_state_dict(file))
+    load_strictly(layers, {key.removeprefix("features."): tensor for key, tensor in given.items() if key in own})
     return _vgg19_extractor(layers)
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gan_meta.naming import named_as
 from gan_meta.weight_values import layout_problem, value_problems
 
 StateDict = Mapping[str, Tensor]
@@ -75,12 +76,15 @@ def _refuse_compressed(path: Path) -> None:
 def load_strictly(module: nn.Module, state_dict: StateDict) -> None:
     """Copy a state dict into a module: every key must be there, none may be left over, all shapes must agree.
 
+    Keys may differ by what DataParallel or torch.compile add to them (``module.``, ``_orig_mod.``).
+
     Nothing is copied unless everything fits, and all values are weights (:func:`gan_meta.weight_values.value_problems`).
 
     Raises:
         ValueError: naming the missing, unexpected and mis-shaped keys, and those whose values are no weights.
     """
     own = module.state_dict()
+    state_dict = named_as(state_dict, own)
     missing = [key for key in own if key not in state_dict]
     unexpected = [key for key in state_dict if key not in own]
     misshaped = [

@@ -11,6 +11,7 @@ from types import TracebackType
 import torch
 
 from gan_meta.distributed import World
+from gan_meta.training.best import BestSoFar
 from gan_meta.training.divergence import DivergenceMonitor
 from gan_meta.training.interruption import TrainingInterrupted
 from gan_meta.training.profiling import Profile
@@ -47,6 +48,7 @@ class RunMonitor:
         self.is_active = world.is_first
         self.device = device
         self.progress = Progress(total, done)
+        self._best: str | None = None
         self._divergence = DivergenceMonitor()
         self._logs = open_logs(logs, folder, kind, done) if self.is_active else []
         self._status = StatusFile(folder, kind, world.size) if folder is not None and self.is_active else None
@@ -58,8 +60,12 @@ class RunMonitor:
             self._profile.start()
         return self
 
-    def after(self, iteration: int, logs: Mapping[str, float]) -> None:
-        """Take in an iteration that is done, and its logs."""
+    def after(self, iteration: int, logs: Mapping[str, float], best: BestSoFar | None = None) -> None:
+        """Take in an iteration that is done, and its logs.
+
+        Args:
+            best: the record of the best checkpoint, where one is kept.
+        """
         if not self.is_active:
             return
         self.progress.tick(iteration)
@@ -67,7 +73,9 @@ class RunMonitor:
             self._profile.tick()
         for sentence in self._divergence.watch(logs):
             logger.warning("iteration %d: %s", iteration, sentence)
-        values = {**logs, **self.progress.figures(self.device)}
+        score = {} if best is None else {"best_score": best.score}
+        self._best = None if best is None else best.words
+        values = {**logs, **score, **self.progress.figures(self.device)}
         for log in self._logs:
             log.write(iteration, values)
         self._write_status("running")
@@ -85,7 +93,7 @@ class RunMonitor:
         """A status that cannot be written is no reason to lose a training."""
         if self._status is None:
             return
-        more = {} if error is None else {"message": error}
+        more = {name: words for name, words in (("best", self._best), ("message", error)) if words is not None}
         try:
             self._status.write(state, self.progress, self.device, always=always, **more)
         except OSError as problem:

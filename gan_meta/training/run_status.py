@@ -17,6 +17,7 @@ _LABELS = {
     "gpu_memory_mb": "GPU memory, MB",
     "gpu_peak_memory_mb": "peak GPU memory, MB",
     "gpu_use_percent": "GPU at work, %",
+    "best": "best checkpoint",
     "message": "message",
     "written": "as of",
 }

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_meta.checkpoint import PAIR as PAIR
 from gan_meta.checkpoint import load_tensors, refuse_other_settings
 from gan_meta.distributed import World
 from gan_meta.game.inner import InnerLoop
@@ -27,8 +28,6 @@ UNREPEATABLE = (
     "so this training will neither repeat nor resume to the same bits; let it draw from a global generator (torch, numpy.random, random)"
 )
 """What is said of samples that are no function of the seed."""
-PAIR = "pair."
-"""Prefix of the pair's tensors in a training checkpoint."""
 
 
 def check_resume(resume: bool | str) -> bool | str:

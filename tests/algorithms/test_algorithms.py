@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
@@ -114,3 +115,19 @@ def test_every_algorithm_leaves_the_users_modules_untouched():
         algorithm.meta_gradient(pair, gm.Task(small_batch(5), small_batch(3, seed=1)))
         assert all(torch.equal(before[parameter_name], p) for parameter_name, p in pair.named_parameters())
         assert [(p.requires_grad, p.grad) for p in pair.parameters()] == flags
+
+
+@pytest.mark.parametrize("name", ["reptile", "maml", "meta-sgd"])
+def test_a_class_of_the_same_name_does_not_replace_a_built_in(name):
+    built_in = gm.algorithms.registry._ALGORITHMS[name]
+    impostor = type(built_in.__name__, (gm.MetaAlgorithm,), {"__qualname__": built_in.__qualname__})
+    with pytest.raises(ValueError, match=rf"registered already: {built_in.__module__}\.{built_in.__name__}; choose another name"):
+        gm.algorithms.register(name)(impostor)
+    assert gm.algorithms.registry._ALGORITHMS[name] is built_in
+
+
+def test_a_module_that_is_loaded_again_registers_again():
+    before = gm.algorithms.registry._ALGORITHMS["reptile"]
+    again = importlib.reload(gm.algorithms.reptile)
+    assert gm.algorithms.registry._ALGORITHMS["reptile"] is again.Reptile is not before
+    gm.algorithms.register("reptile")(before)

@@ -13,6 +13,7 @@ import torch
 from gan_meta import GANPair, cli, load_pair, models
 from gan_meta.checkpoint import pair_facts
 from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
+from gan_meta.models.pix2pixhd import load_official_weights as load_pix2pixhd
 from gan_meta.models.posewarp import PosewarpGenerator, load_official_weights
 from tests.models.posewarp.posewarp_fixtures import convolutions, write_keras_file
 
@@ -77,6 +78,18 @@ def test_pix2pixhd_files_become_a_pair(tmp_path: Path, options: dict[str, object
     assert same(alone.generator, pair.generator)
     assert same(alone, pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=3))
     assert not same(alone, pix2pixhd_pair(tmp_path / "latest_net_G.pth", seed=4))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_files_of_wrapped_networks_are_read_as_the_networks(tmp_path: Path, prefix: str) -> None:
+    pair = tiny_pix2pixhd()
+    assert pair.discriminator is not None
+    for name, network in (("G", pair.generator), ("D", pair.discriminator)):
+        torch.save({f"{prefix}{key}": value for key, value in network.state_dict().items()}, tmp_path / f"{name}.pth")
+    assert same(pix2pixhd_pair(tmp_path / "G.pth", tmp_path / "D.pth"), pair)
+    loaded = tiny_pix2pixhd()
+    load_pix2pixhd(loaded.generator, tmp_path / "G.pth")
+    assert same(loaded.generator, pair.generator)
 
 
 def test_the_command_converts_pix2pixhd_when_asked(tmp_path: Path, convert: Callable[..., Result]) -> None:
