@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metapix.commands.prepare_jobs import Job, run_jobs
+from metapix.data.bundled import bundled_videos
 from metapix.data.video import VideoWriter
 
 import gan_meta as gm
@@ -120,6 +122,37 @@ def test_videos_that_are_not_there_or_would_overwrite_each_other(tmp_path: Path,
     assert "there is no video file" in refused(METAPIX, "prepare", video, tmp_path, "--out", out)
     assert "would both become the clip 'nobody'" in refused(METAPIX, "prepare", video, video, "--out", out)
     assert listing(tmp_path) == {}
+
+
+def test_one_bad_video_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "text.mp4").write_text("dear diary\n" * 50)
+    good = bundled_videos()["single-cam01"]
+    bad = [tmp_path / "absent.mp4", tmp_path / "text.mp4", tmp_path / "pictures"]
+    options = ["--out", tmp_path / "clips", "--size", "32", "--max-frames", "3", "--workers", "1"]
+    result = call(METAPIX, "prepare", *bad[:2], good, bad[2], *options)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert result.stderr.startswith("metapix: 3 of 4 could not be prepared: ")
+    for file, problem in zip(bad, ("there is no video file", "cannot be read as a video", "no pictures are in it"), strict=True):
+        assert f"{file}: " in result.stderr
+        assert problem in result.stderr
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == [good.stem]
+    assert f"{tmp_path / 'clips' / good.stem}: 3 frames" in result.stdout
+
+
+class Deadly:
+    """A job's poses that end the process that unpacks them, as a video may that breaks its decoder."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (1,)
+
+
+def test_a_video_that_ends_its_process_does_not_stop_the_others(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.mp4"
+    jobs = [Job(absent, tmp_path / "a", 32), Job(absent, tmp_path / "b", 32, poses=Deadly()), Job(absent, tmp_path / "c", 32)]  # type: ignore[arg-type]
+    problems = [done.problem or "" for done in run_jobs(jobs, 1)]
+    assert ["there is no video file" in problem for problem in problems] == [True, False, True]
+    assert "ended unexpectedly" in problems[1]
 
 
 @pytest.mark.parametrize("kind", ["cut off", "text"])

@@ -224,9 +224,9 @@ def test_running_is_no_jump_and_a_change_of_size_is() -> None:
     body = np.zeros((20, 18, 3), np.float32)
     body[..., 1] = np.linspace(0, 180, 18)
     body[..., 0] = 10 * np.arange(20)[:, None]  # 10 pixels a frame at 60 a second: 6 m/s for 1.8 m in 180 pixels
-    assert stretches(body, np.arange(20), 60) == [(0, 20)]
+    assert stretches(body, np.arange(20) / 60) == [(0, 20)]
     body[14:, :, 1] *= 0.5
-    assert stretches(body, np.arange(20), 60)[0] == (0, 14)
+    assert stretches(body, np.arange(20) / 60)[0] == (0, 14)
 
 
 def test_islands_of_the_mask_are_cleared() -> None:

@@ -18,14 +18,14 @@ from metapix.data.folder import Source
 from metapix.data.journal import Journal
 from metapix.data.look import Look, Progress, look_at
 from metapix.data.main_person import MainPersonEstimator
-from metapix.data.pose import MAX_GAP_SECONDS, fill_gaps
+from metapix.data.pose import fill_gaps
 from metapix.data.prefetch import prefetch
 from metapix.data.shots import can_find_shots
+from metapix.data.sound import Sound
 from metapix.data.track import tracks_of
 from metapix.data.video import read_video
+from metapix.data.video_times import is_even
 from metapix.poses.skeleton import N_JOINTS
-
-_EVEN = 0.25  # of a frame: how far times may be off an even rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Driver:
         boxes: (N, 3) where the pictures lie in the camera's, or ``None``.
         pictures: called for the N pictures (3, S, S) uint8, one after the other.
         times: (N,) when each frame is shown, in seconds; ``None`` at an even rate.
-        sound: the file whose sound belongs to the moves, or ``None``.
+        sound: what belongs to the moves, or ``None``.
     """
 
     joints: Tensor
@@ -46,12 +46,12 @@ class Driver:
     boxes: Tensor | None
     pictures: Callable[[], Iterator[Tensor]]
     times: NDArray[np.float64] | None = None
-    sound: Path | None = None
+    sound: Sound | None = None
 
 
 def clip_driver(clip: Clip) -> Driver:
-    """A clip as a driver; silent, and of an even rate."""
-    return Driver(clip.joints, clip.fps, clip.boxes, lambda: iter(clip.frames))
+    """A clip as a driver; silent."""
+    return Driver(clip.joints, clip.fps, clip.boxes, lambda: iter(clip.frames), clip.uneven_times)
 
 
 def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follow", progress: Progress | None = None) -> Driver:
@@ -68,21 +68,20 @@ def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follo
     Raises:
         InputError: the video cannot be read, or nobody is in it.
     """
-    key = {"sha256": Source.of(video).sha256, "moves": 1, "shots": can_find_shots()}
+    key = {"sha256": Source.of(video).sha256, "moves": 2, "shots": can_find_shots()}
     with MainPersonEstimator(masks=False) as estimator:
         look = look_at(video, estimator, progress=progress, journal=Journal(cache / f"{video.stem}.moves", key))
     camera = _timeline(look)
     boxes = plan_boxes(_bounds_everywhere(look), look.picture, look.fps, crop)
     joints = np.concatenate([camera_to_crop(camera[..., :2], boxes, size), camera[..., 2:]], axis=-1)
-    times = look.times - look.times[0]
-    uneven = np.abs(times - np.arange(len(times)) / look.fps).max() > _EVEN / look.fps
+    times = None if is_even(look.times, look.fps) else look.times
 
     def pictures() -> Iterator[Tensor]:
         for frame, box in zip(prefetch(read_video(video)), boxes, strict=False):
             picture = crop_picture(frame.image, box, size, pad="edge")
             yield torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
-    return Driver(torch.from_numpy(joints), look.fps, torch.from_numpy(boxes), pictures, times if uneven else None, video)
+    return Driver(torch.from_numpy(joints), look.fps, torch.from_numpy(boxes), pictures, times, Sound(video, look.shifts))
 
 
 def _timeline(look: Look) -> NDArray[np.float32]:
@@ -92,11 +91,10 @@ def _timeline(look: Look) -> NDArray[np.float32]:
         joints[track.indices] = track.joints
     edges = [0, *look.cuts, len(joints)]
     for start, end in itertools.pairwise(edges):
-        joints[start:end] = fill_gaps(torch.from_numpy(joints[start:end]), int(MAX_GAP_SECONDS * look.fps)).numpy()
+        joints[start:end] = fill_gaps(torch.from_numpy(joints[start:end]), look.fps, torch.from_numpy(look.times[start:end])).numpy()
     return joints
 
 
 def _bounds_everywhere(look: Look) -> NDArray[np.float64]:
     """(M, 4): the person's bounds in every frame, on a straight line where the person is not seen."""
-    rows = np.arange(len(look.times))
-    return np.stack([np.interp(rows, look.found.indices, look.found.bounds[:, edge]) for edge in range(4)], axis=1)
+    return np.stack([np.interp(look.times, look.times[look.found.indices], look.found.bounds[:, edge]) for edge in range(4)], axis=1)

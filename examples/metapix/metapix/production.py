@@ -93,7 +93,7 @@ def write_retargeted(
     gif: Path | None = None,
     tick: Tick | None = None,
 ) -> None:
-    """The performer's person doing the driver's moves, as a video with the driver's rate and sound.
+    """The performer's person doing the driver's moves, as a video with the driver's times and sound.
 
     Memory does not grow with the length of a driver that is a video.
 
@@ -120,9 +120,10 @@ def write_retargeted(
         for number, (image, seen) in enumerate(zip(drawn, moving, strict=False)):
             shot = shots.frames[number * len(shots) // len(poses)]
             picture = image if seen is None else torch.cat([shot, seen, image], dim=-1)
-            video.write(picture, None if moves.times is None else float(moves.times[number]))
+            time = None if moves.times is None else float(moves.times[number])
+            video.write(picture, time)
             if animation is not None:
-                animation.write(picture.permute(1, 2, 0).numpy())
+                animation.write(picture.permute(1, 2, 0).numpy(), time)
             if tick is not None:
                 tick(number + 1, len(poses))
 

@@ -100,35 +100,13 @@ def _poses_of(video: Path, poses: Path | None, count: int) -> Path | None:
 
 
 def _check_sources(videos: list[Path]) -> None:
-    """Before minutes of work on the first, see that all are there and that none would overwrite another's clip."""
+    """Before minutes of work on the first, see that none would overwrite another's clip; what is bad alone does not stop the others."""
     clips: dict[str, Path] = {}
     for video in videos:
-        if not video.exists():
-            raise InputError(f"there is no video file {video}")
-        if video.is_dir() and not _holds_pictures(video):
-            raise InputError(f"there is no video file {video}: it is a folder, and no pictures are in it; they end in {_picture_endings()}")
         name = _name(video)
         if name in clips:
             raise InputError(f"{clips[name]} and {video} would both become the clip {name!r}; prepare them into two folders")
         clips[name] = video
-    if len(videos) > 1:
-        from metapix.data.video import probe
-
-        for video in videos:
-            if video.is_file():
-                probe(video)
-
-
-def _picture_endings() -> str:
-    from gan_meta.image_files import SUFFIXES
-
-    return ", ".join(SUFFIXES)
-
-
-def _holds_pictures(folder: Path) -> bool:
-    from metapix.data.pictures import find_pictures
-
-    return bool(find_pictures(folder))
 
 
 @contextlib.contextmanager

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan_meta.image_files import SUFFIXES
 from gan_meta.memory import memory_problem
 from gan_meta.partial import partial_beside
 from metapix.data.folder import check_replaceable, count_frames, write_clip
-from metapix.data.pictures import clip_of_pictures
+from metapix.data.pictures import clip_of_pictures, find_pictures
 from metapix.data.pose_files import PosesFromFiles
 from metapix.data.prepare import prepare_video
-from metapix.data.video import probe
+from metapix.data.video import expected_frames
+from metapix.demo.crew import Crew, Stage
 from metapix.errors import InputError
 from metapix.files import write_text
 
@@ -52,10 +55,15 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
     """Prepare one clip, or one for each shot.
 
     Raises:
-        InputError: as :func:`metapix.data.prepare.prepare_video` and :func:`metapix.data.pictures.clip_of_pictures`.
+        InputError: there is no such file; as :func:`metapix.data.prepare.prepare_video` and
+            :func:`metapix.data.pictures.clip_of_pictures`.
     """
+    if not job.source.exists():
+        raise InputError(f"there is no video file {job.source}")
     check_replaceable(job.out)
     if job.source.is_dir():
+        if not find_pictures(job.source):
+            raise InputError(f"there is no video file {job.source}: it is a folder, and no pictures are in it; they end in {', '.join(SUFFIXES)}")
         clip = clip_of_pictures(job.source, job.size, progress=tick)
         write_clip(clip, job.out, settings={"pictures": len(clip), "size": job.size})
         folders = [job.out]
@@ -75,21 +83,27 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> list[Prepared]:
-    """Run jobs side by side, each on one core; one that fails does not stop the others.
-
-    Raises:
-        InputError: when a worker dies, as it does when memory runs out.
-    """
-    from metapix.demo.crew import Crew, Stage
-
-    with partial_beside(jobs[0].out.with_name("outcomes")) as folder, Crew(min(workers, len(jobs))) as crew:
+    """Run jobs side by side, each on one core; one that fails, whatever it does, does not stop the others."""
+    with partial_beside(jobs[0].out.with_name("outcomes")) as folder:
         outcomes = [folder / f"{number}.json" for number in range(len(jobs))]
         stages = [
             Stage(job.source.name, _run_to_file, (job, outcome), _expected_frames(job)) for job, outcome in zip(jobs, outcomes, strict=True)
         ]
-        for first in range(0, len(stages), _AT_ONCE):
-            crew.run(stages[first : first + _AT_ONCE])
+        with contextlib.suppress(InputError), Crew(min(workers, len(jobs))) as crew:
+            for first in range(0, len(stages), _AT_ONCE):
+                crew.run(stages[first : first + _AT_ONCE])
+        for stage, outcome in zip(stages, outcomes, strict=True):
+            if not outcome.exists():  # a worker died, and the others with it: alone each shows whether it was the one
+                _run_alone(stage, outcome)
         return [_read(outcome) for outcome in outcomes]
+
+
+def _run_alone(stage: Stage, outcome: Path) -> None:
+    try:
+        with Crew(1) as crew:
+            crew.run([stage])
+    except InputError as error:
+        _leave(outcome, Prepared(problem=str(error)))
 
 
 def _run_to_file(job: Job, outcome: Path, tick: Callable[[int], None]) -> None:
@@ -98,11 +112,13 @@ def _run_to_file(job: Job, outcome: Path, tick: Callable[[int], None]) -> None:
         done = run_job(job, lambda seen, _total: tick(seen))
     except InputError as error:
         done = Prepared(problem=" ".join(str(error).split()))
-    except Exception as error:
-        problem = memory_problem(error) or (str(error) if isinstance(error, OSError) else None)
-        if problem is None:
-            raise
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the user the other videos
+        problem = memory_problem(error) or (str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}")
         done = Prepared(problem=" ".join(problem.split()))
+    _leave(outcome, done)
+
+
+def _leave(outcome: Path, done: Prepared) -> None:
     write_text(outcome, json.dumps({"clips": done.clips, "problem": done.problem}))
 
 
@@ -113,7 +129,10 @@ def _read(outcome: Path) -> Prepared:
 
 def _expected_frames(job: Job) -> int:
     """What the progress bar counts up to: the frames to look at, or 1 where that is not known."""
-    if job.source.is_dir():
+    if not job.source.is_file():
         return 1
-    frames = probe(job.source).frames or 1
+    try:
+        frames = expected_frames(job.source) or 1
+    except (InputError, OSError):  # said by the job itself
+        return 1
     return min(-(-frames // job.every), job.max_frames or frames)

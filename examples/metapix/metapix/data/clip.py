@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from metapix.data.video_times import is_even, mean_rate
 from metapix.poses.skeleton import N_JOINTS
 
 
@@ -21,11 +24,12 @@ class Clip:
         frames: (N, 3, S, S) uint8, RGB.
         joints: (N, 18, 3) float32: x, y in pixels of ``frames`` (0 is the centre of the first pixel; may lie outside the
             picture) and a confidence in [0, 1]; see :mod:`metapix.poses.skeleton` for the order. Confidence 0: not seen.
-        fps: frames per second.
+        fps: frames per second; the mean, where the clip has times.
         masks: (N, 1, S, S) uint8, 0 to 255: how surely a pixel belongs to the person; ``None`` where unknown.
         boxes: (N, 3) float32: left, top and side of each frame's crop in the camera's pixels (the pixel centre of
             crop column u lies at ``left + (u + 0.5) * side / S - 0.5``); ``None`` where the frames are the camera's own.
         kind: ``"drawn"`` or ``"real"``.
+        times: (N,) float64: when each frame is shown, in seconds since the first, increasing; ``None``: at the even rate ``fps``.
 
     Raises:
         ValueError: when shapes or types disagree.
@@ -38,6 +42,7 @@ class Clip:
     masks: Tensor | None = None
     boxes: Tensor | None = None
     kind: str = "drawn"
+    times: Tensor | None = None
 
     def __post_init__(self) -> None:
         n, size = self.frames.shape[0], self.frames.shape[-1]
@@ -46,6 +51,7 @@ class Clip:
             ("joints", self.joints, (n, N_JOINTS, 3), torch.float32),
             ("masks", self.masks, (n, 1, size, size), torch.uint8),
             ("boxes", self.boxes, (n, 3), torch.float32),
+            ("times", self.times, (n,), torch.float64),
         ]
         for what, tensor, shape, dtype in expected:
             if tensor is not None and (tuple(tensor.shape) != shape or tensor.dtype != dtype):
@@ -59,17 +65,25 @@ class Clip:
         """The side of a frame in pixels."""
         return self.frames.shape[-1]
 
+    @property
+    def uneven_times(self) -> NDArray[np.float64] | None:
+        """(N,) its times, where they are not those of the even rate ``fps``."""
+        times = None if self.times is None else self.times.numpy()
+        return None if times is None or is_even(times, self.fps) else times
+
     def select(self, indices: Sequence[int] | slice) -> Clip:
-        """The clip made of these frames, in this order."""
+        """The clip made of these frames, in this order; each at its time, unless they go back in time."""
         picked = torch.arange(len(self))[indices] if isinstance(indices, slice) else torch.as_tensor(indices, dtype=torch.long)
+        times, fps = picked_times(self.times, self.fps, picked)
         return Clip(
             self.name,
             self.frames[picked],
             self.joints[picked],
-            self.fps,
+            fps,
             None if self.masks is None else self.masks[picked],
             None if self.boxes is None else self.boxes[picked],
             self.kind,
+            times,
         )
 
     def resized(self, size: int) -> Clip:
@@ -78,7 +92,20 @@ class Clip:
             return self
         joints = scale_joints(self.joints, size / self.size)
         masks = None if self.masks is None else _resize(self.masks, size)
-        return Clip(self.name, _resize(self.frames, size), joints, self.fps, masks, self.boxes, self.kind)
+        return Clip(self.name, _resize(self.frames, size), joints, self.fps, masks, self.boxes, self.kind, self.times)
+
+
+def picked_times(times: Tensor | None, fps: float, picked: Tensor) -> tuple[Tensor | None, float]:
+    """The times of some frames, the first at 0, and their mean rate; no times where there were none, or where the frames go back.
+
+    Args:
+        times, fps: as of :class:`Clip`.
+        picked: the frames' numbers.
+    """
+    if times is None or not len(picked) or (picked.diff() <= 0).any():
+        return None, fps
+    chosen = times[picked] - times[picked[0]]
+    return chosen, mean_rate(chosen.numpy(), fps)
 
 
 def scale_joints(joints: Tensor, factor: float) -> Tensor:

@@ -6,11 +6,12 @@
     masks/000000.png ...   grey, 0 to 255; absent where the clip has none
     keypoints.json         COCO keypoints; each annotation also has "metapix_joints"
     contact-sheet.jpg      some of the frames with what was found in them
-    manifest.json          format, version, name, kind, source, fps, size, boxes, settings, SHA-256 of every other file
+    manifest.json          format, version, name, kind, source, fps, times, size, boxes, settings, SHA-256 of every other file
 
 An annotation's "keypoints" are COCO's 17 as x, y, v: v is 2 for a confidence of 0.5 and more, 1 below, 0 (with x = y = 0) for
 none. "metapix_joints" holds all 18 joints of :mod:`metapix.poses.skeleton` as [x, y, confidence], exactly. All x and y are pixels of
-the frame, 0 at the centre of the first pixel.
+the frame, 0 at the centre of the first pixel. "times" are seconds since the first frame, one a frame; null, or missing in folders of
+older versions: frames come at the even rate "fps", which is the mean where there are times.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from gan_meta.files import load_json
 from gan_meta.partial import partial_beside, replace_folder
-from metapix.data.clip import Clip
+from metapix.data.clip import Clip, picked_times
 from metapix.data.coco import check_joints, coco_document, joints_of
 from metapix.data.contact_sheet import ContactSheet
 from metapix.data.limits import decode_png
@@ -39,6 +40,8 @@ from metapix.files import read_limited, writable
 
 FORMAT = "metapix-clip"
 VERSION = 1
+MOST_RATE = 1000.0
+"""Frames per second that a clip folder may have."""
 _KEYPOINTS, _MANIFEST, _SHEET = "keypoints.json", "manifest.json", "contact-sheet.jpg"
 
 
@@ -69,12 +72,13 @@ class Head:
     fps: float
     boxes: Tensor | None = None
     kind: str = "real"
+    times: Tensor | None = None
 
 
 def write_clip(clip: Clip, folder: Path, *, source: Source | None = None, settings: Mapping[str, Any] | None = None) -> None:
     """Write a clip folder, whole or not at all; as :func:`write_pictures`, of pictures that are in memory."""
     masks = itertools.repeat(None) if clip.masks is None else clip.masks
-    head = Head(clip.name, clip.joints, clip.size, clip.fps, clip.boxes, clip.kind)
+    head = Head(clip.name, clip.joints, clip.size, clip.fps, clip.boxes, clip.kind, clip.times)
     write_pictures(head, zip(clip.frames, masks, strict=False), folder, source=source, settings=settings)
 
 
@@ -128,7 +132,9 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
         joints = joints_of(_checked(folder, _KEYPOINTS, sums))[list(rows)]
         check_joints(str(manifest["name"]), joints)
         boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
-        return Clip(str(manifest["name"]), frames, joints, _rate(manifest["fps"]), masks, boxes, str(manifest["kind"]))
+        fps, count = _rate(manifest["fps"]), _count(folder, manifest)
+        times, fps = picked_times(_times(manifest.get("times"), count), fps, torch.arange(count)[list(rows)])
+        return Clip(str(manifest["name"]), frames, joints, fps, masks, boxes, str(manifest["kind"]), times)
     except InputError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:  # RecursionError, too
@@ -190,6 +196,7 @@ def _fill(
         "kind": head.kind,
         "source": None if source is None else asdict(source),
         "fps": head.fps,
+        "times": None if head.times is None else [round(time, 9) for time in head.times.tolist()],
         "size": head.size,
         "frames": len(head.joints),
         "masks": bool(areas),
@@ -255,9 +262,19 @@ def _count(folder: Path, manifest: Mapping[str, Any]) -> int:
 def _rate(fps: Any) -> float:
     """Frames per second."""
     rate = float(fps)
-    if not 0 < rate <= 1000:
+    if not 0 < rate <= MOST_RATE:
         raise ValueError(f"{rate} frames per second")
     return rate
+
+
+def _times(seconds: Any, count: int) -> Tensor | None:
+    """The times of all frames."""
+    if seconds is None:
+        return None
+    times = torch.tensor(seconds, dtype=torch.float64)
+    if times.shape != (count,) or not times.isfinite().all() or (times.diff() <= 0).any():
+        raise ValueError("its times are not one a frame, each later than the one before")
+    return times
 
 
 def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:

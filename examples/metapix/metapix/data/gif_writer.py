@@ -19,6 +19,9 @@ from gan_meta.files import replacing
 from metapix.errors import InputError
 from metapix.files import writable
 
+_CLOCK = Fraction(1, 100)  # a GIF counts hundredths of a second,
+_LEAST_TICKS = 2  # browsers show a frame that is to be shown for less as if it were ten,
+_MOST_TICKS = 60000  # and the number has 16 bits
 _MOST_FPS = 12.5
 _MOST_WIDTH = 768
 
@@ -28,7 +31,8 @@ class GifWriter:
 
     Args:
         path: ends in ``.gif``; its folder exists.
-        fps: of the frames that are written; above 12.5 a second some are left out.
+        fps: of the frames that are written, on average. Well above 12.5 a second some are left out: every other one or more at an even
+            rate, and those that come within a 12.5th of a second where frames have times of their own.
 
     Raises:
         InputError: a path that cannot be written, another ending, or no frame at all.
@@ -40,9 +44,10 @@ class GifWriter:
             raise InputError(f"An animated GIF is written: give {self.path.name!r} the ending .gif.")
         writable(self.path)
         self._open = contextlib.ExitStack()
-        self._every = max(1, round(fps / _MOST_FPS))
-        self._rate = Fraction(fps / self._every).limit_denominator(100)
-        self._seen = 0
+        self._fps, self._every = fps, max(1, round(fps / _MOST_FPS))
+        self._seen, self._slot = 0, -1
+        self._ticks = -_LEAST_TICKS
+        self._shown: NDArray[np.uint8] | None = None
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> GifWriter:
@@ -53,15 +58,29 @@ class GifWriter:
             self._open = stack.pop_all()
         return self
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Add an (H, W, 3) uint8 RGB frame."""
+    def write(self, frame: NDArray[np.uint8], time: float | None = None) -> None:
+        """Add an (H, W, 3) uint8 RGB frame.
+
+        Args:
+            time: when it is shown, in seconds since the first; ``None``: at an even rate. Rounding to hundredths does not add up.
+        """
+        slot = self._seen // self._every if time is None or self._every == 1 else int(time * _MOST_FPS + 1e-6)
+        time = self._seen / self._fps if time is None else time
         self._seen += 1
-        if (self._seen - 1) % self._every:
+        if slot == self._slot:
             return
-        if self._stream is None:
-            self._graph = _palette_graph(frame.shape[1], frame.shape[0], self._rate)
+        self._slot = slot
+        ticks = max(round(time / _CLOCK), self._ticks + _LEAST_TICKS)
+        if self._shown is None:
+            self._graph = _palette_graph(frame.shape[1], frame.shape[0])
+        while self._shown is not None and ticks - self._ticks > _MOST_TICKS:
+            self._push(self._shown, self._ticks + _MOST_TICKS)
+        self._push(frame, ticks)
+
+    def _push(self, frame: NDArray[np.uint8], ticks: int) -> None:
+        self._shown, self._ticks = frame, ticks
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture.pts, picture.time_base = (self._seen - 1) // self._every, 1 / self._rate
+        picture.pts, picture.time_base = ticks, _CLOCK
         self._graph.push(picture)
         self._drain()
 
@@ -89,15 +108,17 @@ class GifWriter:
                 return
             assert isinstance(picture, VideoFrame)
             if self._stream is None:
-                self._stream = self._container.add_stream("gif", rate=self._rate)
+                self._stream = self._container.add_stream("gif", rate=1 / _CLOCK)
                 self._stream.width, self._stream.height, self._stream.pix_fmt = picture.width, picture.height, "pal8"
-            self._container.mux(self._stream.encode(picture))
+            for packet in self._stream.encode(picture):
+                packet.duration = max(round(self._every / self._fps / _CLOCK), _LEAST_TICKS)  # counts for the last frame only
+                self._container.mux(packet)
 
 
-def _palette_graph(width: int, height: int, rate: Fraction) -> Graph:
+def _palette_graph(width: int, height: int) -> Graph:
     """Frames in; the same frames in 256 colours of their own out."""
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=1 / rate)
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=_CLOCK)
     scale = graph.add("scale", f"w=min(iw\\,{_MOST_WIDTH}):h=-1")
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from metapix.data.main_person import Joints
 from metapix.data.pose import MIN_CONFIDENCE, PoseEstimator, ResumableEstimator
 from metapix.data.prefetch import prefetch
 from metapix.data.shots import ShotFinder, can_find_shots
-from metapix.data.video import Frame, probe, read_video
+from metapix.data.video import Frame, expected_frames, read_video
+from metapix.data.video_times import mean_rate
 from metapix.poses.skeleton import BONES
 
 _ISLAND = 8  # mask values below this separate islands
@@ -31,16 +33,18 @@ class Look:
     Attributes:
         video: the file.
         found: the person, in the frames that show one.
-        times: (M,) seconds of every frame looked at, number i of which is frame ``i * every`` of the video.
+        times: (M,) seconds since the first frame, of every frame looked at, number i of which is frame ``i * every`` of the video.
+        shifts: what was added to the file's own seconds to get them: at first, and after each time that the file's clock was set.
         cuts: which of the M frames begin a new shot.
         picture: width and height of the video.
-        fps: frames looked at per second, on average.
+        fps: frames looked at per second, on average, by their times.
         every: the step between frames.
     """
 
     video: Path
     found: Found
     times: NDArray[np.float64]
+    shifts: tuple[float, ...]
     cuts: tuple[int, ...]
     picture: tuple[int, int]
     fps: float
@@ -71,20 +75,23 @@ def look_at(
     Raises:
         InputError: the video cannot be read.
     """
-    frames, info = read_video(video, max_frames=max_frames, every=every), probe(video)
-    total = None if info.frames is None else min(-(-info.frames // every), max_frames or info.frames)
-    shots = ShotFinder(info.fps / every) if can_find_shots() else None
+    frames, whole = read_video(video, max_frames=max_frames, every=every), expected_frames(video)
+    total = None if whole is None else min(-(-whole // every), max_frames or whole)
+    shots = ShotFinder() if can_find_shots() else None
     estimator.reset()
-    sightings, times = _Sightings(estimator, every, journal), []
+    sightings, times, shifts, picture = _Sightings(estimator, every, journal), [], [], (0, 0)
     for frame in prefetch(frames):
         if shots is not None:
-            shots.look(frame.image)
+            shots.look(frame.image, frame.time)
         sightings.add(frame)
         times.append(frame.time)
+        shifts.append(frame.shift)
+        picture = (frame.image.shape[1], frame.image.shape[0])
         if progress is not None:
             progress(len(times), total)
     cuts = () if shots is None else tuple(shots.finish())
-    return Look(video, sightings.finish(), np.array(times), cuts, (info.width, info.height), info.fps / every, every)
+    seconds, changes = np.array(times), tuple(shift for shift, _ in itertools.groupby(shifts))
+    return Look(video, sightings.finish(), seconds, changes, cuts, picture, mean_rate(seconds, 30.0), every)
 
 
 class _Sightings:

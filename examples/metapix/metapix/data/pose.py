@@ -21,6 +21,7 @@ from metapix.poses.skeleton import INDEX, N_JOINTS
 
 MAX_GAP_SECONDS = 1 / 3
 SMOOTHING_SECONDS = 0.05
+_MOST_REACH = 32  # frames on both sides, however close together they are
 _ROWS_AT_ONCE = 1024  # bounds what smoothing needs beside the track itself
 MIN_CONFIDENCE = 0.1
 
@@ -136,7 +137,7 @@ def joints_from_mediapipe(points: NDArray[np.float64], *, width: int, height: in
     return joints.astype(np.float32)
 
 
-def smooth_joints(joints: Tensor, fps: float) -> Tensor:
+def smooth_joints(joints: Tensor, fps: float, times: NDArray[np.float64] | None = None) -> Tensor:
     """Fill short gaps of a joint track and take its jitter out, without lag.
 
     A joint with confidence below 0.1 counts as unseen. Gaps of up to a third of a second between two seen frames are filled
@@ -145,58 +146,78 @@ def smooth_joints(joints: Tensor, fps: float) -> Tensor:
     weights): motion of constant acceleration passes unchanged. Unseen joints keep their values.
 
     Args:
-        joints: (N, 18, 3): x, y, confidence; one row a frame, at equal steps of time.
-        fps: frames (rows) per second.
+        joints: (N, 18, 3): x, y, confidence; one row a frame.
+        fps: frames (rows) per second, on average.
+        times: (N,) when each row was seen, in seconds, increasing; ``None``: at equal steps.
 
     Returns:
         (N, 18, 3) of the same type.
     """
-    max_gap, reach = int(MAX_GAP_SECONDS * fps), max(1, round(SMOOTHING_SECONDS * fps))
-    around = max_gap + 1 + reach  # no row farther away has a say
+    seconds = torch.arange(len(joints), dtype=torch.float64) / fps if times is None else torch.from_numpy(times)
+    reach = max(1, round(SMOOTHING_SECONDS * fps)) / fps
+    around = _most_within(seconds, _longest_gap(fps) + reach)  # no row farther away has a say
     smooth = torch.empty_like(joints)
     for first in range(0, len(joints), _ROWS_AT_ONCE):
         begin, end = max(first - around, 0), first + _ROWS_AT_ONCE
-        smooth[first:end] = _smooth_part(joints[begin : end + around], max_gap, reach)[first - begin :][:_ROWS_AT_ONCE]
+        rows = slice(begin, end + around)
+        smooth[first:end] = _smooth_part(joints[rows], fps, seconds[rows], reach)[first - begin :][:_ROWS_AT_ONCE]
     return smooth
 
 
-def _smooth_part(joints: Tensor, max_gap: int, reach: int) -> Tensor:
-    filled = fill_gaps(joints.double(), max_gap)
+def _longest_gap(fps: float) -> float:
+    """Seconds from the last frame before a gap that is filled to the first after it."""
+    return MAX_GAP_SECONDS + 1 / fps + 1e-6
+
+
+def _most_within(times: Tensor, seconds: float) -> int:
+    """How many rows come within so many seconds after a row, at most."""
+    return int((torch.searchsorted(times, times + seconds, right=True) - torch.arange(len(times))).max()) - 1
+
+
+def _smooth_part(joints: Tensor, fps: float, times: Tensor, reach: float) -> Tensor:
+    filled = fill_gaps(joints.double(), fps, times)
     weight = filled[..., 2] * (filled[..., 2] >= MIN_CONFIDENCE)
-    smooth = _local_parabola(filled[..., :2], weight, reach)
+    smooth = _local_parabola(filled[..., :2], weight, times / reach)
     filled[..., :2] = torch.where((weight > 0)[..., None], smooth, filled[..., :2])
     return filled.to(joints.dtype)
 
 
-def fill_gaps(joints: Tensor, max_gap: int) -> Tensor:
-    """The track (N, 18, 3) with gaps of up to so many frames filled, joint by joint, as :func:`smooth_joints` says."""
+def fill_gaps(joints: Tensor, fps: float, times: Tensor) -> Tensor:
+    """The track (N, 18, 3) with gaps of up to a third of a second filled, joint by joint, as :func:`smooth_joints` says."""
     filled = joints.clone()
     for j in range(joints.shape[1]):
         seen = torch.nonzero(joints[:, j, 2] >= MIN_CONFIDENCE).flatten().tolist()
         for before, after in itertools.pairwise(seen):
-            if not 1 < after - before <= max_gap + 1:
+            if after - before == 1 or times[after] - times[before] > _longest_gap(fps):
                 continue
-            share = torch.linspace(0, 1, after - before + 1, dtype=joints.dtype)[1:-1, None]
+            share = ((times[before + 1 : after] - times[before]) / (times[after] - times[before]))[:, None].to(joints.dtype)
             start, end = joints[before, j], joints[after, j]
             filled[before + 1 : after, j, :2] = torch.lerp(start[:2], end[:2], share)
             filled[before + 1 : after, j, 2] = torch.minimum(start[2], end[2])
     return filled
 
 
-def _local_parabola(points: Tensor, weight: Tensor, reach: int) -> Tensor:
-    """Weighted least squares of (1, t, t^2) around each frame; points (N, J, 2), weight (N, J); the value at t = 0."""
-    n = points.shape[0]
-    offsets = torch.arange(-reach, reach + 1, dtype=points.dtype)
-    rows = torch.arange(n)[:, None] + offsets.long()  # (N, W)
+def _local_parabola(points: Tensor, weight: Tensor, times: Tensor) -> Tensor:
+    """Weighted least squares of (1, t, t^2) around each frame, at the frame's time.
+
+    Args:
+        points: (N, J, 2).
+        weight: (N, J).
+        times: (N,) increasing; frames that are farther away than 1 do not count.
+    """
+    n, least = points.shape[0], 1 + 1e-6
+    reach = min(max(_most_within(times, least), 1), _MOST_REACH)
+    rows = torch.arange(n)[:, None] + torch.arange(-reach, reach + 1)  # (N, W)
     inside = (rows >= 0) & (rows < n)
     rows = rows.clamp(0, n - 1)
-    near = torch.exp(-0.5 * (offsets / (0.7 * reach)).square()) * inside  # (N, W)
+    offsets = times[rows] - times[:, None]  # (N, W)
+    near = torch.exp(-0.5 * (offsets / 0.7).square()) * (inside & (offsets.abs() <= least))
     w = near[..., None] * weight[rows]  # (N, W, J)
-    powers = torch.stack([torch.ones_like(offsets), offsets / reach, (offsets / reach).square()], dim=-1)  # (W, 3)
-    normal = torch.einsum("nwj,wa,wb->njab", w, powers, powers)
+    powers = torch.stack([torch.ones_like(offsets), offsets, offsets.square()], dim=-1)  # (N, W, 3)
+    normal = torch.einsum("nwj,nwa,nwb->njab", w, powers, powers)
     # With fewer than three frames the parabola is free: a trace of ridge takes the flattest one.
     normal = normal + torch.diag(torch.tensor([1e-12, 1e-9, 1e-9], dtype=points.dtype))
-    right = torch.einsum("nwj,wa,nwjc->njac", w, powers, points[rows])
+    right = torch.einsum("nwj,nwa,nwjc->njac", w, powers, points[rows])
     coefficients: Tensor = torch.linalg.solve(normal, right)
     return coefficients[..., 0, :]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metapix.data.clip import Clip
 from metapix.data.crop import CROPS, camera_to_crop, crop_picture, plan_boxes
-from metapix.data.folder import Head, Source, check_replaceable, is_prepared, read_clip, write_pictures
+from metapix.data.folder import MOST_RATE, Head, Source, check_replaceable, is_prepared, read_clip, write_pictures
 from metapix.data.journal import Journal
 from metapix.data.look import Progress, look_at
 from metapix.data.main_person import MainPersonEstimator
@@ -23,11 +23,12 @@ from metapix.data.pose import PoseEstimator
 from metapix.data.shots import can_find_shots
 from metapix.data.track import Track, report_kept, tracks_of
 from metapix.data.video import read_video
+from metapix.data.video_times import mean_rate
 from metapix.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_RECIPE = 3  # part of the settings: raise it when the same options give another clip
+_RECIPE = 4  # part of the settings: raise it when the same options give another clip
 _SHORTEST_SHOT_SECONDS = 1.0
 
 
@@ -83,7 +84,7 @@ def prepare_video(
         out: the clip folder to make; see :mod:`metapix.data.folder`.
         size: side of the frames in pixels.
         max_frames: look at no more frames than this.
-        every: look at every so many frames of the video; the clip's fps is the video's divided by it.
+        every: look at every so many frames of the video; each keeps its time.
         name: the clip's name; default the video's without its ending.
         estimator: default :class:`MainPersonEstimator`.
         crop: ``"follow"`` (the square moves with the person) or ``"fixed"`` (one square around the whole track).
@@ -117,7 +118,7 @@ def prepare_video(
         except InputError:
             journal.close()
             raise
-    kept = [tracks[0], *(track for track in tracks[1:] if all_shots and len(track.indices) >= _SHORTEST_SHOT_SECONDS * track.fps)]
+    kept = [tracks[0], *(track for track in tracks[1:] if all_shots and track.seconds >= _SHORTEST_SHOT_SECONDS)]
     report_kept(found, kept, all_shots=all_shots)
     folders = [out if number == 1 else _shot_folder(out, number) for number in range(1, len(kept) + 1)]
     # The first comes last, since it is the one that says that all are there.
@@ -139,18 +140,22 @@ def crop_track(track: Track, video: Path, *, size: int, crop: str = "follow", na
     head = track_head(track, size=size, crop=crop, name=name or Path(video).stem)
     frames, masks = zip(*track_pictures(track, video, head), strict=True)
     has_masks = all(mask is not None for mask in masks)
-    return Clip(head.name, torch.stack(frames), head.joints, head.fps, torch.stack(masks) if has_masks else None, head.boxes, head.kind)
+    kept = torch.stack(masks) if has_masks else None
+    return Clip(head.name, torch.stack(frames), head.joints, head.fps, kept, head.boxes, head.kind, head.times)
 
 
 def track_head(track: Track, *, size: int, crop: str, name: str) -> Head:
     """Everything about a track's crops but the pictures.
 
     Raises:
-        InputError: an unknown ``crop``.
+        InputError: an unknown ``crop``, or more than 1000 frames a second.
     """
     boxes = plan_boxes(track.bounds, track.picture, track.fps, crop)
     joints = np.concatenate([camera_to_crop(track.joints[..., :2], boxes, size), track.joints[..., 2:]], axis=-1)
-    return Head(name, torch.from_numpy(joints), size, track.fps, torch.from_numpy(boxes))
+    fps, times = mean_rate(track.times, track.fps), torch.from_numpy(track.times)
+    if fps > MOST_RATE:
+        raise InputError(f"{name} has {fps:g} frames a second by its timestamps; {MOST_RATE:g} at most can be used: slow it down.")
+    return Head(name, torch.from_numpy(joints), size, fps, torch.from_numpy(boxes), times=times)
 
 
 def track_pictures(track: Track, video: Path, head: Head) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -32,7 +32,8 @@ class Track:
         bounds: (N, 4) left, top, right, bottom of the person.
         masks: N compressed masks, or where to load them (see :meth:`mask`), or None where the estimator has none.
         picture: width and height of the video.
-        fps: frames per second of the rows before frames without a person were dropped.
+        times: (N,) seconds since the first of them.
+        fps: frames per second that were looked at, on average, with and without a person.
         every: the step between decoded frames.
     """
 
@@ -41,8 +42,14 @@ class Track:
     bounds: NDArray[np.float64]
     masks: tuple[bytes | StoredMask | None, ...]
     picture: tuple[int, int]
+    times: NDArray[np.float64]
     fps: float
     every: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, its last frame included."""
+        return float(self.times[-1]) + 1 / self.fps
 
     def mask(self, row: int) -> NDArray[np.uint8] | None:
         """The (H, W) uint8 mask of a row."""
@@ -81,11 +88,11 @@ def tracks_of(look: Look) -> list[Track]:
             f"No person was found in {look.video} ({seen} frames looked at, {len(found.indices)} with a person). One person should be "
             "in view, upright and at least a fifth of the picture's height: try another part of the video, or crop it closer to the person."
         )
-    steps = _time_steps(look)
-    kept = [slice(start, end) for start, end in stretches(found.joints, steps, look.fps, look.shot_starts) if end - start >= 2]
+    times = look.times[found.indices // look.every]
+    kept = [slice(start, end) for start, end in stretches(found.joints, times, look.shot_starts) if end - start >= 2]
     if not kept:
         raise InputError(f"The person found in {look.video} changes from frame to frame: one person should be in view, and in front.")
-    return [_steadied(look, steps, part) for part in kept]
+    return [_steadied(look, part) for part in kept]
 
 
 def report_kept(look: Look, tracks: Sequence[Track], *, all_shots: bool) -> None:
@@ -97,26 +104,18 @@ def report_kept(look: Look, tracks: Sequence[Track], *, all_shots: bool) -> None
         log.warning("%s: kept %d of %d frames (no person found, or another person%s, in the rest).", look.video, kept, seen, others)
 
 
-def _time_steps(look: Look) -> NDArray[np.int64]:
-    """(N,) at which step of an even clock each found frame lies; where the frame rate varies, frames may share a step or leave one out."""
-    times = look.times[look.found.indices // look.every] - look.times[0]
-    steps: NDArray[np.int64] = np.rint(times * look.fps).astype(np.int64)
-    return np.maximum.accumulate(steps)
-
-
-def _steadied(look: Look, steps: NDArray[np.int64], part: slice) -> Track:
-    found = look.found
-    rows, first = np.unique(steps[part] - steps[part.start], return_index=True)  # of frames that share a step the first is kept
-    kept = np.arange(part.start, part.stop)[first]
-    timeline = np.zeros((rows[-1] + 1, *found.joints.shape[1:]), np.float32)  # a frame without a person is a gap of confidence 0
-    timeline[rows] = untangle_sides(found.joints[kept])
-    joints = smooth_joints(torch.from_numpy(timeline), look.fps).numpy()[rows]
-    masks = tuple(found.masks[row] for row in kept)
-    return Track(found.indices[kept], joints, found.bounds[kept], masks, look.picture, look.fps, look.every)
+def _steadied(look: Look, part: slice) -> Track:
+    found, rows = look.found, look.found.indices[part] // look.every
+    seen = rows - rows[0]
+    timeline = np.zeros((seen[-1] + 1, *found.joints.shape[1:]), np.float32)  # a frame without a person is a gap of confidence 0
+    timeline[seen] = untangle_sides(found.joints[part])
+    joints = smooth_joints(torch.from_numpy(timeline), look.fps, look.times[rows[0] : rows[-1] + 1]).numpy()[seen]
+    times = look.times[rows] - look.times[rows[0]]
+    return Track(found.indices[part], joints, found.bounds[part], found.masks[part], look.picture, times, look.fps, look.every)
 
 
 def stretches(
-    joints: NDArray[np.float32], rows: NDArray[np.int64], fps: float, shot_starts: NDArray[np.int64] | None = None
+    joints: NDArray[np.float32], times: NDArray[np.float64], shot_starts: NDArray[np.int64] | None = None
 ) -> list[tuple[int, int]]:
     """The runs of detections that can be one person in one shot, in order.
 
@@ -125,14 +124,13 @@ def stretches(
 
     Args:
         joints: (N, 18, 3) as found.
-        rows: (N,) which step of time each detection belongs to.
-        fps: steps a second.
+        times: (N,) seconds.
         shot_starts: the detections that begin a shot.
     """
     diagonal = np.linalg.norm(joints[..., :2].max(1) - joints[..., :2].min(1), axis=-1)
     size = np.maximum(diagonal, 1e-6)
     moved = np.median(np.linalg.norm(np.diff(joints[..., :2], axis=0), axis=-1), axis=1)
-    allowed = 0.15 + 4 * np.minimum(np.diff(rows) / fps, 1 / 3)
+    allowed = 0.15 + 4 * np.minimum(np.diff(times), 1 / 3)
     ratio = np.maximum(size[1:], size[:-1]) / np.minimum(size[1:], size[:-1])
     cuts = np.flatnonzero((moved > allowed * np.minimum(size[1:], size[:-1])) | (ratio > 1.5)) + 1
     starts = {0, *cuts.tolist(), *([] if shot_starts is None else shot_starts.tolist())}

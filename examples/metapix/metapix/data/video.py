@@ -1,55 +1,60 @@
-"""Video files with PyAV: a streaming reader of upright RGB frames; the writer is in :mod:`metapix.data.video_writer`."""
+"""Video files with PyAV: a streaming reader of upright RGB frames and their times; the writer is in :mod:`metapix.data.video_writer`."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from metapix.data.limits import PIXEL_LIMIT, check_pixels
 from metapix.data.media import open_media
+from metapix.data.video_decode import Decoder, video_stream
+from metapix.data.video_pixels import RgbReader
+from metapix.data.video_times import Clock, mean_rate
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
 from metapix.errors import InputError
 
-__all__ = ["SYNTHETIC_COMMENT", "Frame", "VideoInfo", "VideoWriter", "probe", "read_video"]
+__all__ = ["SYNTHETIC_COMMENT", "Frame", "VideoInfo", "VideoWriter", "expected_frames", "probe", "read_video"]
 
-log = logging.getLogger(__name__)
-
-_UNSPECIFIED, _BT601, _BT709 = 2, 5, 1  # matrix coefficients of ITU-T H.273
-# Without these flags FFmpeg's fast path is about one grey level too dark and repeats chroma instead of interpolating it.
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_USUAL_RATES = (1.0, 240.0)  # what a header says beyond these is a unit of time, not a rate
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One decoded picture: ``image`` (H, W, 3) uint8 RGB, upright; ``index`` in the file; ``time`` in seconds."""
+    """One decoded picture.
+
+    Attributes:
+        index: its number in the file.
+        time: seconds since the first frame; later than the frame before, see :class:`metapix.data.video_times.Clock`.
+        image: (H, W, 3) uint8 RGB, upright.
+        shift: what was added to the file's own seconds to get ``time``; the file's sound is shifted by the same.
+    """
 
     index: int
     time: float
     image: NDArray[np.uint8]
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Size in pixels as shown (upright, square pixels), mean frames per second, and frame count (None: not known)."""
+    """Size in pixels as shown (upright, square pixels), mean frames per second by the timestamps, and number of frames."""
 
     width: int
     height: int
     fps: float
-    frames: int | None
+    frames: int
 
 
 def probe(path: Path) -> VideoInfo:
-    """What a video is, from its header and its first picture.
+    """What a video is, from its first picture and all its timestamps: the whole file is read, though not decoded.
 
     Raises:
         InputError: the file is missing, not a video, without a video stream, or nothing in it decodes.
@@ -57,15 +62,40 @@ def probe(path: Path) -> VideoInfo:
     first = next(read_video(path, max_frames=1))
     height, width = first.image.shape[:2]
     with open_media(path) as container:
-        stream = _video_stream(container, path)
-        return VideoInfo(width, height, _fps(stream), _expected_frames(stream))
+        stream = video_stream(container, path)
+        clock: Clock[None] = Clock(header_rate(stream))
+        settled = [*chain.from_iterable(clock.add(stamp, None) for stamp in _packet_stamps(container, stream)), *clock.finish()]
+        times = np.array([time for time, _ in settled])
+        return VideoInfo(width, height, mean_rate(times, 1 / clock.step), max(len(times), 1))
+
+
+def expected_frames(path: Path) -> int | None:
+    """How many frames the header promises, for progress bars; ``None`` where it does not say.
+
+    Raises:
+        InputError: the file is not a video or has no video stream.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        rate = header_rate(stream)
+        if stream.frames or rate is None or not (stream.duration and stream.time_base):
+            return stream.frames or None
+        return round(float(stream.duration * stream.time_base) * rate)
+
+
+def header_rate(stream: VideoStream) -> float | None:
+    """Frames per second as the file claims, where that can be a rate."""
+    low, high = _USUAL_RATES
+    claims = (float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
+    return next((rate for rate in claims if low <= rate <= high), None)
 
 
 def read_video(path: Path, *, max_frames: int | None = None, every: int = 1) -> Iterator[Frame]:
     """Decode a video one frame at a time, in constant memory.
 
-    Rotation metadata and non-square pixels are applied, and all frames have the size of the first. Where the frame rate
-    varies, :attr:`Frame.time` has the truth. A damaged or truncated file gives the frames that decode and a logged warning.
+    Frames come as players show them: turned and mirrored, with square pixels, whole where they were interlaced, high dynamic
+    range as sRGB, transparency over white; all have the size of the first. A damaged or truncated file gives the frames that
+    decode and a logged warning, and so do timestamps that had to be repaired.
 
     Args:
         path: any file that FFmpeg decodes.
@@ -85,93 +115,46 @@ def read_video(path: Path, *, max_frames: int | None = None, every: int = 1) -> 
 
 def _frames(path: Path, max_frames: int | None, every: int) -> Iterator[Frame]:
     with open_media(path) as container:
-        stream = _video_stream(container, path)
+        stream = video_stream(container, path)
         stream.thread_type = "AUTO"
-        fps, decoder = _fps(stream), _Decoder(container, stream)
-        size: tuple[int, int] | None = None
+        decoder, reader = Decoder(container, stream), RgbReader(stream, path)
+        clock: Clock[tuple[int, VideoFrame]] = Clock(header_rate(stream))
         given = 0
-        for index, picture in enumerate(decoder):
+        for time, (index, picture) in _timed(decoder, clock):
             if index % every:
                 continue
-            if size is None:
-                size = _square_pixel_size(picture, stream)
-                check_pixels(*size, path)
-            time = picture.time if picture.time is not None else index / fps
-            yield Frame(index, time, _to_rgb(picture, size))
+            yield Frame(index, time, reader.read(picture), clock.shift)
             given += 1
             if given == max_frames:
                 return
         decoder.report(path)
+        clock.report(path)
 
 
-class _Decoder:
-    """Iterates over the pictures that decode, and counts what does not."""
+def _timed(decoder: Decoder, clock: Clock[tuple[int, VideoFrame]]) -> Iterator[tuple[float, tuple[int, VideoFrame]]]:
+    for index, picture in enumerate(decoder):
+        yield from clock.add(picture.time, (index, picture))
+    yield from clock.finish()
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._container, self._stream = container, stream
-        self.decoded = self.lost = 0
 
-    def __iter__(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                pictures = packet.decode()
-            except av.FFmpegError:
-                self.lost += 1  # a demuxer that failed has ended: the next packet is None
+def _packet_stamps(container: InputContainer, stream: VideoStream) -> Iterator[float]:
+    """The timestamps of the pictures that will be shown, in their order; a file cut off gives those that it has."""
+    part: list[tuple[float, float | None]] = []  # decoding time and display time since the clock was set back last
+    try:
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_discard:
                 continue
-            for picture in pictures:
-                if picture.is_corrupt:
-                    self.lost += 1
-                    continue
-                self.decoded += 1
-                yield picture
-
-    def report(self, path: Path) -> None:
-        """Say what was lost; edit lists hide a frame or two of sound files, so a few missing frames are no news."""
-        expected = self._stream.frames
-        if not self.decoded:
-            raise InputError(f"No frame of {path} could be decoded: the file is empty, damaged or cut off. Try to copy it again.")
-        if self.lost or self.decoded < 0.98 * expected - 1:
-            of_expected = f" of {expected}" if expected else ""
-            log.warning("%s is damaged or cut off: kept the %d%s frames that decode.", path, self.decoded, of_expected)
+            shown, decoded = (None if stamp is None else float(stamp * packet.time_base) for stamp in (packet.pts, packet.dts))
+            order = decoded if decoded is not None else shown if shown is not None else part[-1][0] if part else 0.0
+            if part and order < part[-1][0]:
+                yield from _in_order(part)
+                part = []
+            part.append((order, shown))
+    except av.FFmpegError:
+        pass  # what decodes of a damaged file is said where it is decoded
+    yield from _in_order(part)
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:  # the cover picture of a sound file
-            if stream.codec_context is None:
-                raise InputError(f"{path} holds pictures that cannot be decoded here. Convert it, for example to H.264 in MP4.")
-            if stream.width and stream.height:
-                check_pixels(stream.width, stream.height, path)
-            stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(PIXEL_LIMIT)}
-            return stream
-    raise InputError(f"{path} has no video stream (sound only?). Give a file with moving pictures.")
-
-
-def _fps(stream: VideoStream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or stream.base_rate or 30)
-
-
-def _expected_frames(stream: VideoStream) -> int | None:
-    if stream.frames:
-        return int(stream.frames)
-    if stream.duration and stream.time_base:
-        return round(float(stream.duration * stream.time_base) * _fps(stream))
-    return None
-
-
-def _square_pixel_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    ratio = stream.sample_aspect_ratio
-    return (round(picture.width * ratio) if ratio else picture.width), picture.height
-
-
-def _to_rgb(picture: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    matrix = picture.colorspace
-    if matrix == _UNSPECIFIED:  # players then guess from the height
-        matrix = _BT709 if picture.height >= 720 else _BT601
-    rgb = picture.reformat(width=size[0], height=size[1], format="rgb24", src_colorspace=matrix, interpolation=_EXACT)
-    # FFmpeg states the rotation counter-clockwise, as rot90 does.
-    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(picture.rotation / 90)))
+def _in_order(part: Sequence[tuple[float, float | None]]) -> Sequence[float]:
+    shown = [stamp for _, stamp in part if stamp is not None]
+    return sorted(shown) if len(shown) == len(part) else [order for order, _ in part]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_meta.files import replacing
-from metapix.data.sound import SoundTrack
+from metapix.data.sound import Sound, SoundTrack
 from metapix.errors import InputError
 from metapix.files import writable
 
@@ -41,13 +41,13 @@ class VideoWriter:
         fps: frames per second; the mean, where frames are written with times of their own.
         comment: written to the file's metadata; the default says that the video is synthetic. "" for none.
         crf: x264's quality, 0 (lossless) to 51.
-        sound: a video or sound file whose first sound track is put under the frames, from its beginning to the last frame.
+        sound: what is put under the frames, from the first to the end of the last.
 
     Raises:
         InputError: a path that cannot be written, another ending, a bad rate, frames of different sizes, or no frame at all.
     """
 
-    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Path | None = None) -> None:
+    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Sound | None = None) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise InputError(f"Videos are written as MP4: give {self.path.name!r} the ending .mp4.")
@@ -55,11 +55,12 @@ class VideoWriter:
         if not (math.isfinite(fps) and fps > 0):
             raise InputError(f"A video needs a positive number of frames per second, got {fps}.")
         self._open = contextlib.ExitStack()
-        self._rate = Fraction(fps).limit_denominator(1001)
+        self._rate = Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
         self._comment, self._crf = comment, crf
-        self._sound_file = sound
+        self._sound_of = sound
         self._sound: SoundTrack | None = None
         self._written = 0
+        self._time, self._ticks = -math.inf, -1
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -78,26 +79,28 @@ class VideoWriter:
 
         Args:
             time: when it is shown, in seconds, later than the frame before; give it for all frames, or for none of an even rate.
+
+        Raises:
+            InputError: the frame is of another size or type, or not later, or the file cannot be written.
         """
         image = frame.permute(1, 2, 0).cpu().numpy() if isinstance(frame, Tensor) else frame
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(f"A video frame must be (H, W, 3) uint8, got {image.shape} {image.dtype}.")
         if self._stream is None:
             self._stream, self._shape = self._add_stream(*image.shape[:2], timed=time is not None), image.shape
-            if self._sound_file is not None:
-                self._sound = SoundTrack(self._sound_file, self._container)
+            if self._sound_of is not None:
+                self._sound = SoundTrack(self._sound_of, self._container)
         if image.shape != self._shape:
             raise InputError(f"All frames of {self.path} must have one size: got {image.shape} after {self._shape}.")
         even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         picture = _to_bt709(picture)
         if time is not None:
-            picture.pts, picture.time_base = round(time / _CLOCK), _CLOCK
+            picture.pts, picture.time_base = self._ticks_of(time), _CLOCK
         self._written += 1
-        with self._refusals():
+        with self._refusals(""):
             self._container.mux(self._stream.encode(picture))
-            if self._sound is not None:
-                self._sound.write_until(time if time is not None else float(self._written / self._rate))
+        self._add_sound(time if time is not None else float(self._written / self._rate))
 
     def _add_stream(self, height: int, width: int, *, timed: bool) -> VideoStream:
         # With macroblock-tree rate control, x264's result for narrow pictures changes from run to run (seen at 64 and 320 wide).
@@ -111,14 +114,25 @@ class VideoWriter:
         context.color_range = 1  # limited ("video") range
         return stream
 
+    def _ticks_of(self, time: float) -> int:
+        """A time in units of the file's clock, in which no two frames are one."""
+        if not self._time < time < math.inf:
+            raise InputError(f"Frames of {self.path} must come one after the other: got one at {time} s after one at {self._time} s.")
+        self._time, self._ticks = time, max(round(time / _CLOCK), self._ticks + 1)
+        return self._ticks
+
+    def _add_sound(self, until: float) -> None:
+        if self._sound is not None and self._sound_of is not None:
+            with self._refusals(f": the sound of {self._sound_of.file} cannot be put under it; leave it out"):
+                self._sound.write_until(until)
+
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _refusals(self, advice: str) -> Iterator[None]:
         """What FFmpeg refuses to write, in words."""
         try:
             yield
         except av.FFmpegError as error:
-            sound = "" if self._sound is None else f", or the sound of {self._sound_file} cannot be put under it: leave it out"
-            raise InputError(f"{self.path} could not be written ({error.strerror}){sound}.") from error
+            raise InputError(f"{self.path} could not be written ({error.strerror}){advice}.") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None:
@@ -127,7 +141,9 @@ class VideoWriter:
         with self._open:
             if self._stream is None:
                 raise InputError(f"There was no frame to write to {self.path}.")
-            with self._refusals():
+            if self._written > 1 and math.isfinite(self._time):  # the last frame is shown for as long as frames are on average
+                self._add_sound(self._time + self._time / (self._written - 1))
+            with self._refusals(""):
                 self._container.mux(self._stream.encode(None))
                 self._container.close()
 

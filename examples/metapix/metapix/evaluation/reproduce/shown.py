@@ -80,8 +80,10 @@ def write_video(video: TestVideo, panels: Sequence[Panel], file: Path, workshop:
         columns.append(torch.cat([to_bytes(images) for images in drawn]))
     side = max(_grown(column.shape[-1]) for column in columns)
     with VideoWriter(file, first.fps) as writer:
-        for pictures in zip(*columns, strict=True):
-            writer.write(torch.cat([_enlarged(picture, side) for picture in pictures], dim=2))
+        times = first.uneven_times
+        for number, pictures in enumerate(zip(*columns, strict=True)):
+            time = None if times is None else float(times[number])
+            writer.write(torch.cat([_enlarged(picture, side) for picture in pictures], dim=2), time)
 
 
 def _shown(workshop: Workshop, entries: Sequence[Entry], videos: Sequence[TestVideo]) -> list[tuple[TestVideo, list[Panel]]]:
