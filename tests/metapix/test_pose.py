@@ -77,6 +77,30 @@ def test_short_gaps_are_filled_and_long_ones_left() -> None:
     assert torch.equal(smooth[..., 2][:, 4], track[..., 2][:, 4])
 
 
+def test_smoothing_goes_by_time_where_the_rate_is_uneven() -> None:
+    times = np.concatenate([np.arange(20) / 10, 2 + np.arange(40) / 30, 600 + np.arange(40) / 30])
+    t = torch.from_numpy(times)[:, None].repeat(1, 2)
+    parabola = constant_confidence(3 * t.clamp(max=100) ** 2 + 5 * t)
+    fps = 99 / times[-1]  # the mean, of which the pause of ten minutes makes a sixth of a frame a second
+    assert torch.allclose(smooth_joints(parabola, fps, times), parabola, atol=1e-3)
+    noise = constant_confidence(torch.randn(100, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    smooth = smooth_joints(noise, fps, times)
+    alone = smooth_joints(noise[60:], 30)
+    assert torch.allclose(smooth[60:], alone, atol=1e-6), "what is minutes away has no say"
+    assert torch.allclose(smooth[1:19], noise[1:19], atol=1e-6), "a tenth of a second is too far away"
+
+
+def test_gaps_are_short_or_long_by_time() -> None:
+    times = np.concatenate([np.arange(10) / 30, [0.6], 0.7 + np.arange(10) / 30])
+    track = constant_confidence(torch.from_numpy(times)[:, None].repeat(1, 2) * 10)
+    track[10, 3, 2] = 0
+    track[14:17, 5, 2] = 0
+    filled = smooth_joints(track, 20 / times[-1], times)
+    assert filled[10, 3, 2] == 0, "0.4 s between its neighbours are too long"
+    assert torch.allclose(filled[14:17, 5, :2], track[14:17, 5, :2], atol=1e-3)
+    assert (filled[14:17, 5, 2] == 1).all()
+
+
 def test_swapped_sides_are_put_right() -> None:
     generator = np.random.default_rng(0)
     walk = (generator.uniform(0, 200, (1, 18, 3)) + generator.normal(0, 2, (30, 18, 3)).cumsum(0)).astype(np.float32)

@@ -141,6 +141,17 @@ def test_following_crop_is_smooth() -> None:
     assert np.abs(boxes[middle, 0] + boxes[middle, 2] / 2 - 300 - 4 * steps[middle]).max() < 6
 
 
+def test_a_crop_follows_by_time_where_the_rate_is_uneven() -> None:
+    even = np.arange(240) / 30
+    kept = np.sort(np.random.default_rng(0).permutation(240)[:200])
+    x = 300 + 40 * np.sin(even)
+    bounds = np.stack([x - 60, np.full(240, 100.0), x + 60, np.full(240, 400.0)], axis=1)
+    whole = plan_boxes(bounds, (1280, 720), 30.0, "follow", even)
+    assert np.array_equal(whole, plan_boxes(bounds, (1280, 720), 30.0, "follow"))
+    some = plan_boxes(bounds[kept], (1280, 720), 199 / (even[kept[-1]] - even[kept[0]]), "follow", even[kept])
+    assert np.abs(some - whole[kept]).max() <= 3
+
+
 def test_crop_is_the_inverse_of_the_formula() -> None:
     points = np.array([[[10.0, 20.0]], [[-3.0, 8.0]]], np.float32)
     boxes = np.array([[4, -6, 50], [0, 0, 64]], np.float32)

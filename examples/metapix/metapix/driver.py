@@ -24,7 +24,7 @@ from metapix.data.shots import can_find_shots
 from metapix.data.sound import Sound
 from metapix.data.track import tracks_of
 from metapix.data.video import read_video
-from metapix.data.video_times import is_even
+from metapix.data.video_times import is_even, usual_rate
 from metapix.poses.skeleton import N_JOINTS
 
 
@@ -72,7 +72,7 @@ def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follo
     with MainPersonEstimator(masks=False) as estimator:
         look = look_at(video, estimator, progress=progress, journal=Journal(cache / f"{video.stem}.moves", key))
     camera = _timeline(look)
-    boxes = plan_boxes(_bounds_everywhere(look), look.picture, look.fps, crop)
+    boxes = plan_boxes(_bounds_everywhere(look), look.picture, look.fps, crop, look.times)
     joints = np.concatenate([camera_to_crop(camera[..., :2], boxes, size), camera[..., 2:]], axis=-1)
     times = None if is_even(look.times, look.fps) else look.times
 
@@ -89,9 +89,9 @@ def _timeline(look: Look) -> NDArray[np.float32]:
     joints = np.zeros((len(look.times), N_JOINTS, 3), np.float32)
     for track in tracks_of(look):
         joints[track.indices] = track.joints
-    edges = [0, *look.cuts, len(joints)]
+    edges, usual = [0, *look.cuts, len(joints)], usual_rate(look.times, look.fps)
     for start, end in itertools.pairwise(edges):
-        joints[start:end] = fill_gaps(torch.from_numpy(joints[start:end]), look.fps, torch.from_numpy(look.times[start:end])).numpy()
+        joints[start:end] = fill_gaps(torch.from_numpy(joints[start:end]), usual, torch.from_numpy(look.times[start:end])).numpy()
     return joints
 
 

@@ -63,7 +63,9 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
     check_replaceable(job.out)
     if job.source.is_dir():
         if not find_pictures(job.source):
-            raise InputError(f"there is no video file {job.source}: it is a folder, and no pictures are in it; they end in {', '.join(SUFFIXES)}")
+            raise InputError(
+                f"there is no video file {job.source}: it is a folder, and no pictures are in it; they end in {', '.join(SUFFIXES)}"
+            )
         clip = clip_of_pictures(job.source, job.size, progress=tick)
         write_clip(clip, job.out, settings={"pictures": len(clip), "size": job.size})
         folders = [job.out]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from metapix.data.video_times import is_even
 from metapix.errors import InputError
 
 CROPS = ("follow", "fixed")
@@ -14,7 +15,9 @@ FOLLOW_SECONDS = 0.5
 _TAILS = 8.0  # standard deviations beyond which a weight, under 2e-14, is left out
 
 
-def plan_boxes(bounds: NDArray[np.float64], picture: tuple[int, int], fps: float, crop: str) -> NDArray[np.float32]:
+def plan_boxes(
+    bounds: NDArray[np.float64], picture: tuple[int, int], fps: float, crop: str, times: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
     """The square of each frame: left, top, side in whole camera pixels, the side the same in all.
 
     ``"fixed"`` is one square around the whole track. ``"follow"`` moves with the person: its centre is the person's, smoothed
@@ -24,8 +27,9 @@ def plan_boxes(bounds: NDArray[np.float64], picture: tuple[int, int], fps: float
     Args:
         bounds: (N, 4): left, top, right, bottom of the person.
         picture: width and height of the camera's picture.
-        fps: frames (rows) per second.
+        fps: frames (rows) per second, on average.
         crop: ``"follow"`` or ``"fixed"``.
+        times: (N,) when each frame is shown, in seconds; ``None``: at the even rate ``fps``.
 
     Returns:
         (N, 3) float32.
@@ -38,9 +42,9 @@ def plan_boxes(bounds: NDArray[np.float64], picture: tuple[int, int], fps: float
     low, high = bounds[:, :2], bounds[:, 2:]
     if crop == "fixed":
         low, high = (np.broadcast_to(edge, low.shape) for edge in (low.min(0), high.max(0)))
-        centre = (low + high) / 2
-    else:
-        centre = _smooth((low + high) / 2, sigma=FOLLOW_SECONDS * fps)
+    centre = (low + high) / 2
+    if crop == "follow":
+        centre = _followed(centre, fps, times)
     reach = np.maximum(high - centre, centre - low).max()
     least = max(8.0, 2 * reach + 1)
     side = int(np.ceil(max(least, min(least * (1 + 2 * MARGIN), min(picture)))))  # the margin goes before the picture is left
@@ -81,6 +85,12 @@ def camera_to_crop(points: NDArray[np.float32], boxes: NDArray[np.float32], size
     return ((points + 0.5 - corner) * (size / side) - 0.5).astype(np.float32)
 
 
+def _followed(centre: NDArray[np.float64], fps: float, times: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    if times is None or is_even(times, fps):
+        return _smooth(centre, sigma=FOLLOW_SECONDS * fps)
+    return _smooth_uneven(centre, times / FOLLOW_SECONDS)
+
+
 def _smooth(track: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Gaussian mean along the rows, of the rows that exist near the ends; memory and time grow with the number of rows."""
     reach = min(len(track) - 1, int(np.ceil(_TAILS * sigma)))
@@ -91,3 +101,12 @@ def _smooth(track: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
 
     total = summed(np.ones(len(track)))
     return np.column_stack([summed(column) / total for column in track.T])
+
+
+def _smooth_uneven(track: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for rows at these times, in standard deviations."""
+    smooth = np.empty_like(track)
+    for row, (first, end) in enumerate(zip(np.searchsorted(times, times - _TAILS), np.searchsorted(times, times + _TAILS), strict=True)):
+        weights = np.exp(-0.5 * (times[first:end] - times[row]) ** 2)
+        smooth[row] = weights @ track[first:end] / weights.sum()
+    return smooth

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metapix.data.video_times import usual_rate
 from metapix.errors import InputError
 from metapix.poses.skeleton import INDEX, N_JOINTS
 
@@ -154,6 +155,7 @@ def smooth_joints(joints: Tensor, fps: float, times: NDArray[np.float64] | None 
         (N, 18, 3) of the same type.
     """
     seconds = torch.arange(len(joints), dtype=torch.float64) / fps if times is None else torch.from_numpy(times)
+    fps = usual_rate(seconds.numpy(), fps)
     reach = max(1, round(SMOOTHING_SECONDS * fps)) / fps
     around = _most_within(seconds, _longest_gap(fps) + reach)  # no row farther away has a say
     smooth = torch.empty_like(joints)
@@ -183,7 +185,12 @@ def _smooth_part(joints: Tensor, fps: float, times: Tensor, reach: float) -> Ten
 
 
 def fill_gaps(joints: Tensor, fps: float, times: Tensor) -> Tensor:
-    """The track (N, 18, 3) with gaps of up to a third of a second filled, joint by joint, as :func:`smooth_joints` says."""
+    """The track (N, 18, 3) with gaps of up to a third of a second filled, joint by joint, as :func:`smooth_joints` says.
+
+    Args:
+        fps: frames per second while the video runs.
+        times: (N,) when each row was seen, in seconds.
+    """
     filled = joints.clone()
     for j in range(joints.shape[1]):
         seen = torch.nonzero(joints[:, j, 2] >= MIN_CONFIDENCE).flatten().tolist()

@@ -150,7 +150,7 @@ def track_head(track: Track, *, size: int, crop: str, name: str) -> Head:
     Raises:
         InputError: an unknown ``crop``, or more than 1000 frames a second.
     """
-    boxes = plan_boxes(track.bounds, track.picture, track.fps, crop)
+    boxes = plan_boxes(track.bounds, track.picture, track.fps, crop, track.times)
     joints = np.concatenate([camera_to_crop(track.joints[..., :2], boxes, size), track.joints[..., 2:]], axis=-1)
     fps, times = mean_rate(track.times, track.fps), torch.from_numpy(track.times)
     if fps > MOST_RATE:

@@ -19,6 +19,7 @@ EVEN_SECONDS = 0.001
 """How far times may be off an even rate: Matroska and WebM count whole milliseconds."""
 
 _USUAL_STEP = 1 / 30
+_UNUSUAL = 0.1  # of a step, by which the median may differ from the mean
 _LEAST_STEP = 1e-5  # seconds: a unit of the clock of MP4 and MPEG-TS; what is later by less is not later
 _STEPS = 31  # whose median is the typical step
 _EARLY_STEPS = 3.0  # a timestamp that is earlier by less is out of order; by more, the clock was set back
@@ -122,3 +123,9 @@ def mean_rate(times: NDArray[np.float64], otherwise: float) -> float:
 def is_even(times: NDArray[np.float64], fps: float) -> bool:
     """Whether frames come at an even rate, as finely as the clocks of common files tell."""
     return bool(np.abs(times - times[0] - np.arange(len(times)) / fps).max() <= EVEN_SECONDS)
+
+
+def usual_rate(times: NDArray[np.float64], fps: float) -> float:
+    """Frames per second while the video runs: the mean ``fps`` says little of one that pauses; then it is by the median step."""
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
+    return fps if abs(step * fps - 1) < _UNUSUAL else 1 / step
