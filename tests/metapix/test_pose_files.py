@@ -97,7 +97,7 @@ def test_a_video_is_prepared_with_poses_from_files(tmp_path: Path) -> None:
         ('{"images": []', "is damaged"),
         ('{"images": [], "annotations": []}', "no person's keypoints"),
         ('{"frames": 3}', "no keypoints that can be read"),
-        ('[{"image_id": 0, "keypoints": [1, 2, 3]}]', "17 .COCO's keypoints. can be read"),
+        ('[{"image_id": 0, "keypoints": [1, 2, 3]}]', "a person has 1 points; 17 .COCO's keypoints. or"),
         ('[{"image_id": 0, "keypoints": "many"}]', "no keypoints that can be read"),
         ('"hello"', "no keypoints that can be read"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,15 +76,18 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="replace"))
 
 
-def read_json(path: Path, kind: type[T], advice: str = "delete it and run again") -> T:
+def read_json(path: Path, kind: type[T], advice: str = "delete it and run again", keep: Callable[[dict[str, Any]], Any] | None = None) -> T:
     """What a JSON file holds, a dict or a list as ``kind`` says.
+
+    Args:
+        keep: as for :func:`gan_meta.files.load_json`.
 
     Raises:
         InputError: when it is not JSON, of another kind, or too large; the message ends with the advice.
         OSError: when it cannot be read.
     """
     try:
-        content = load_json(read_limited(path))
+        content = load_json(read_limited(path), keep)
     except InputError:
         raise
     except ValueError as error:

@@ -28,7 +28,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILES",
-            help="Use these poses: OpenPose's JSON folder or a COCO document; of several videos, a folder with one of the name of each.",
+            help="Use these poses: OpenPose's folder, COCO's or AlphaPose's file; of several videos, a folder with one of each name.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at work at once.")] = min(os.cpu_count() or 1, 8),

@@ -78,7 +78,7 @@ def run_job(job: Job, tick: Tick | None = None) -> Prepared:
             every=job.every,
             max_frames=job.max_frames,
             all_shots=job.all_shots,
-            estimator=None if job.poses is None else PosesFromFiles(job.poses, job.every),
+            estimator=None if job.poses is None else PosesFromFiles(job.poses, job.every, job.source, job.max_frames),
             progress=tick,
         )
     return Prepared(tuple((str(folder), count_frames(folder)) for folder in folders))
