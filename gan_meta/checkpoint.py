@@ -22,10 +22,9 @@ FORMAT = "gan-meta"
 VERSION = 1
 PAIR = "pair."
 """Prefix of the pair's tensors in a training checkpoint."""
+_UNSAVEABLE = (torch.complex128, torch.complex32)
 EXTRA = "extra/"
 """Prefix of a pair file's further tensors; no parameter's name has a slash."""
-
-_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 
 
 class CheckpointError(ValueError):
@@ -37,8 +36,15 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], document: Mapp
 
     Raises:
         OSError: when the folder cannot be written or the disk is full; nothing is left behind then.
+        TypeError: for an entry that is no tensor, or of a type that safetensors cannot hold (complex128, among others).
     """
     path = Path(path)
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor) or tensor.dtype in _UNSAVEABLE:
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(
+                f"cannot write {path}: {name} is of type {kind}, which a safetensors file cannot hold; leave it out, or convert it"
+            )
     # One owner an entry: safetensors refuses tensors that share memory, and a later in-place step must not reach the file.
     own = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
     try:
@@ -181,20 +187,28 @@ def load_state(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -
     Raises:
         CheckpointError: naming the differences, or what is no weight (:mod:`gan_meta.weight_values`); nothing is copied then.
     """
-    expected = pair.state_dict()
+    check_tensors(path, pair.state_dict(), tensors)
+    pair.load_state_dict(tensors)
+
+
+def check_tensors(path: str | Path, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], of: str = "the pair") -> None:
+    """See that a file's tensors have the names and shapes of those expected, and are values for them.
+
+    Raises:
+        CheckpointError: naming the differences, or what is no weight.
+    """
     problems = [f"missing {name}" for name in expected.keys() - tensors.keys()]
     problems += [f"unexpected {name}" for name in tensors.keys() - expected.keys()]
     problems += [
-        f"{name} is {tuple(tensors[name].shape)} in the file and {tuple(expected[name].shape)} in the pair"
+        f"{name} is {tuple(tensors[name].shape)} in the file and {tuple(expected[name].shape)} in {of}"
         for name in expected.keys() & tensors.keys()
         if expected[name].shape != tensors[name].shape
     ]
     if problems:
-        raise CheckpointError(f"{path} does not fit the pair: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
+        raise CheckpointError(f"{path} does not fit {of}: {'; '.join(sorted(problems)[:5])} ({len(problems)} differences)")
     wrong = value_problems(expected, tensors)
     if wrong:
         raise CheckpointError(f"{path} holds what are no weights: {'; '.join(wrong[:5])} ({len(wrong)} of {len(expected)} tensors)")
-    pair.load_state_dict(tensors)
 
 
 def _described_pair(path: str | Path, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GANPair:
@@ -227,57 +241,3 @@ def load_extra(path: str | Path) -> dict[str, Tensor]:
 def pair_facts(path: str | Path) -> dict[str, Any]:
     """The JSON document of a saved pair: its model, arguments and facts."""
     return load_tensors(path)[1]
-
-
-def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as named tensors and a JSON document."""
-    state = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    plain: dict[str, dict[str, Any]] = {}
-    for index, entries in state["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"{prefix}{index}.{name}"] = value
-            else:
-                plain.setdefault(str(index), {})[name] = value
-    return tensors, {"plain": plain, "groups": state["param_groups"]}
-
-
-def unpack_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Put back what :func:`pack_optimizer` took.
-
-    Raises:
-        CheckpointError: when it is the state of other parameters.
-    """
-    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["plain"].items()}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix):
-            index, entry = name[len(prefix) :].split(".", 1)
-            state.setdefault(int(index), {})[entry] = tensor
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, entries in state.items():
-        for entry, value in entries.items():
-            if entry in _LIKE_PARAMETER and (number >= len(parameters) or value.shape != parameters[number].shape):
-                raise CheckpointError(f"the optimiser's state {entry!r} of parameter {number} has another shape than the parameter")
-    try:
-        optimizer.load_state_dict({"state": state, "param_groups": document["groups"]})
-    except ValueError as error:
-        raise CheckpointError(f"the optimiser's state does not fit: {error}") from error
-
-
-def refuse_other_settings(path: str | Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Refuse to resume with settings that differ from the checkpoint's.
-
-    Raises:
-        CheckpointError: with each difference.
-    """
-    current = json.loads(json_text(current))
-    differences = [
-        f"{name}: {saved.get(name, 'absent')!r} there, {current.get(name, 'absent')!r} here"
-        for name in sorted(saved.keys() | current.keys())
-        if saved.get(name) != current.get(name)
-    ]
-    if differences:
-        raise CheckpointError(
-            f"{path} is a checkpoint of other settings ({'; '.join(differences)}); use another run folder, or resume=False to start anew"
-        )

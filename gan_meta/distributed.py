@@ -27,6 +27,10 @@ class OtherRankError(RuntimeError):
     """Rank 0 stopped, for a reason that it reports itself; the other ranks stop with this."""
 
 
+class RanksDifferError(ValueError):
+    """The processes were not started for the same training; raised on each of them before anything is trained."""
+
+
 class LostRankError(RuntimeError):
     """Another process ended without a word, or cannot be reached any more; this one cannot go on without it."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_meta.checkpoint import CheckpointError, describe_pair, load_state, pack_optimizer, unpack_optimizer
+from gan_meta.checkpoint import describe_pair
 from gan_meta.distributed import World, current
 from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
@@ -22,21 +22,28 @@ from gan_meta.game.player_loss import check_finite
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Samples, count_samples, same_samples
+from gan_meta.training.description import describe
+from gan_meta.training.entries import Entries
 from gan_meta.training.interruption import Interruption
+from gan_meta.training.optimizer_state import pack_optimizer, put_optimizer_back, read_optimizer
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
 from gan_meta.training.run_monitor import RunMonitor
+from gan_meta.training.settings import FORMAT, Settings, describe_functions, describe_inner, describe_objective, describe_samples
 from gan_meta.training.training_state import (
+    BUFFER,
     PAIR,
     UNREPEATABLE,
+    check_pair,
     check_resume,
     check_weights,
-    describe_inner,
-    describe_objective,
     find_checkpoint,
-    pair_tensors,
+    outline,
     provenance,
+    put_pair_back,
+    refuse_foreign,
     start_together,
+    take_pair,
 )
 
 logger = logging.getLogger(__name__)
@@ -103,12 +110,18 @@ def pretrain(
         raise ValueError(f"{world.size} ranks cannot share batches of {inner.batch_size} samples; start fewer ranks or raise batch_size")
     game = Game(pair, objective, dataset, inner, seed, FrameShare(world) if world.size > 1 else None)
     folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
-    settings: dict[str, Any] = {
-        "seed": seed,
+    plain = {
+        "seed": describe(seed),
         "samples": count_samples(dataset),
         "inner": describe_inner(inner),
+        "functions": describe_functions(inner),
         "objective": describe_objective(objective),
     }
+    settings = None
+    if folder is not None or world.size > 1:
+        settings = Settings(plain, "data", lambda: describe_samples(dataset))
+        saving = {"resume": resume, "checkpoint_every": checkpoint_every, "run_dir given": folder is not None}
+        settings.agree(world, {"training": NAME, **saving, **outline(pair)})
     training = _Training(game, folder, settings, world, checkpoint_every)
     with contextlib.ExitStack() as stack:
         interruption = None
@@ -129,7 +142,7 @@ def pretrain(
 class _Training:
     """A joint training between its steps: what was not looked at yet, and when to save."""
 
-    def __init__(self, game: Game, folder: RunFolder | None, settings: dict[str, Any], world: World, checkpoint_every: int) -> None:
+    def __init__(self, game: Game, folder: RunFolder | None, settings: Settings | None, world: World, checkpoint_every: int) -> None:
         self._game = game
         self._folder = folder
         self._settings = settings
@@ -139,24 +152,34 @@ class _Training:
 
     def begin(self, resume: bool | str) -> None:
         """Go on from the checkpoint, or start with rank 0's weights."""
-        found = find_checkpoint(self._folder, resume, self._settings, self._world)
+        found = None if self._settings is None else find_checkpoint(self._folder, resume, self._settings, self._world)
         if found is None:
+            if resume is True and self._folder is None:
+                raise FileNotFoundError("resume=True, but there is no run_dir to find a checkpoint in")
             start_together(self._game.pair, self._world)
             return
         assert self._folder is not None
-        path, (tensors, document) = self._folder.newest, found
-        load_state(path, self._game.pair, pair_tensors(tensors))
-        try:
-            for player, optimizer in self._game.optimizers.items():
-                unpack_optimizer(optimizer, f"{player}-optimizer.", tensors, document["optimizers"][player])
-            self._game.position = int(document["position"])
-        except CheckpointError:
-            raise
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{path} is damaged, or no checkpoint of this training: {error}") from error
+        path = self._folder.newest
+        self._put_back(path, *found)
         if self._is_due and self._world.is_first:
             self._folder.settle(self._game.position)
         logger.info("resumed %s at iteration %d of %d", path, self._game.position, self._game.inner.steps)
+
+    def _put_back(self, path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+        """Set the game to what a checkpoint holds, once all of it is known to fit."""
+        game, entries = self._game, Entries(path, document)
+        position = entries.whole("position", 0, game.inner.steps)
+        refuse_foreign(path, tensors, (PAIR, BUFFER, *(_prefix(player) for player in game.optimizers)))
+        check_pair(path, game.pair, tensors, is_whole=document.get("settings_format") == FORMAT)
+        saved, most = entries.section("optimizers"), position * max(game.inner.update_ratio)
+        states = {
+            player: read_optimizer(optimizer, _prefix(player), tensors, saved.section(player), most)
+            for player, optimizer in game.optimizers.items()
+        }
+        put_pair_back(game.pair, tensors)
+        for player, state in states.items():
+            put_optimizer_back(game.optimizers[player], state)
+        game.position = position
 
     def advance(self, monitor: RunMonitor, interruption: Interruption | None, on_step: OnStep | None) -> None:
         """One step, and what is due after it."""
@@ -197,17 +220,22 @@ class _Training:
 
     def _write(self) -> None:
         assert self._folder is not None
-        pair, position = self._game.pair, self._game.position
-        tensors = {f"{PAIR}{name}": tensor for name, tensor in pair.state_dict().items()}
+        assert self._settings is not None
+        position, tensors = self._game.position, take_pair(self._game.pair)
         optimizers: dict[str, Any] = {}
         for player, optimizer in self._game.optimizers.items():
-            packed, optimizers[player] = pack_optimizer(optimizer, f"{player}-optimizer.")
+            packed, optimizers[player] = pack_optimizer(optimizer, _prefix(player))
             tensors.update(packed)
         document = {
-            **describe_pair(pair),
-            "settings": self._settings,
+            **describe_pair(self._game.pair),
+            **self._settings.entries(),
             "position": position,
             "optimizers": optimizers,
             **provenance(self._world),
         }
         self._folder.save(tensors, document, position if self._is_due else None)
+
+
+def _prefix(player: str) -> str:
+    """Of the names of its optimiser's tensors in a checkpoint."""
+    return f"{player}-optimizer."

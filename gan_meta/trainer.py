@@ -19,21 +19,30 @@ from gan_meta.tasks import FixedTasks, Task, TaskSource, reads_again
 from gan_meta.training.bad_tasks import BadTasks
 from gan_meta.training.best import BestBy, BestSoFar
 from gan_meta.training.buffers import move_buffers
+from gan_meta.training.description import describe
 from gan_meta.training.interruption import Interruption, WorkAbandoned
 from gan_meta.training.meta_batch import MetaBatch, Played
 from gan_meta.training.meta_state import MetaState
-from gan_meta.training.outer_step import OptimizerFactory, OuterStep, optimizer_label
+from gan_meta.training.outer_step import OptimizerFactory, OuterStep
 from gan_meta.training.parallel import choose_parallel
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
 from gan_meta.training.run_monitor import RunMonitor
+from gan_meta.training.settings import (
+    Settings,
+    describe_algorithm,
+    describe_functions,
+    describe_inner,
+    describe_objective,
+    describe_tasks,
+    function_label,
+)
 from gan_meta.training.training_state import (
     UNREPEATABLE,
     check_resume,
     check_weights,
-    describe_inner,
-    describe_objective,
     find_checkpoint,
+    outline,
     provenance,
     start_together,
 )
@@ -151,6 +160,7 @@ class MetaTrainer:
         if not learned:
             raise ValueError("no weight's start is learned: every weight is 'local' or 'frozen', so there is nothing to meta-train")
         self._outer = OuterStep(learned, meta_optimizer, meta_lr, clip_norm)
+        self._settings: Settings | None = None
         self._state = MetaState(pair, algorithm, self._outer.optimizer, self._bad, self._best)
 
     def fit(self, resume: bool | str = "auto") -> GANPair:
@@ -173,6 +183,7 @@ class MetaTrainer:
         with contextlib.ExitStack() as stack:
             folder, device = self._folder, next(self.pair.parameters()).device
             interruption = None
+            self._settings = self._agreed(resume)
             if folder is not None:
                 self._world.on_first(lambda: stack.enter_context(folder.locked()))
                 interruption = stack.enter_context(Interruption())
@@ -205,29 +216,47 @@ class MetaTrainer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must agree on to be resumed."""
-        return {
+        """What a checkpoint must agree on to be resumed, besides the tasks."""
+        inner = self.algorithm.inner
+        plain = {
             "algorithm": type(self.algorithm).__name__,
             "iterations": self.iterations,
             "meta_lr": self.meta_lr,
             "meta_schedule": self.meta_schedule,
             "meta_batch_size": self.meta_batch_size,
-            "meta_optimizer": optimizer_label(self.meta_optimizer),
+            "meta_optimizer": function_label(self.meta_optimizer),
             "clip_norm": self._outer.clip_norm,
             "carry_optimizer": True if self.algorithm.carried is not None else None,
             "seed": self.seed,
-            "inner": describe_inner(self.algorithm.inner),
+        }
+        return {
+            **{name: describe(value) for name, value in plain.items()},
+            "algorithm_options": describe_algorithm(self.algorithm),
+            "inner": describe_inner(inner),
+            "functions": describe_functions(inner, self.meta_optimizer),
             "objective": describe_objective(self.algorithm.objective),
         }
 
+    def _agreed(self, resume: bool | str) -> Settings | None:
+        """The settings and tasks of all ranks; ``None`` where there is nothing to compare them with."""
+        if self._folder is None and self._world.size == 1:
+            return None
+        settings = Settings(self.settings, "tasks", lambda: describe_tasks(self.tasks, self._batch.first_task()))
+        saving = {"resume": resume, "checkpoint_every": self.checkpoint_every, "run_dir given": self._folder is not None}
+        settings.agree(self._world, {"training": NAME, "parallel": self._batch.has_own_tasks, **saving, **outline(self.pair)})
+        return settings
+
     def _begin(self, resume: bool | str) -> None:
         """Go on from the checkpoint, or start with rank 0's weights."""
-        found = find_checkpoint(self._folder, resume, self.settings, self._world)
+        self._settings = self._settings or self._agreed(resume)
+        found = None if self._settings is None else find_checkpoint(self._folder, resume, self._settings, self._world)
         if found is None:
+            if resume is True and self._folder is None:
+                raise FileNotFoundError("resume=True, but there is no run_dir to find a checkpoint in")
             start_together(self.pair, self._world)
             return
         assert self._folder is not None
-        self.iteration = self._state.put_back(self._folder.newest, *found)
+        self.iteration = self._state.put_back(self._folder.newest, *found, self.iterations, self.meta_batch_size)
         if self._is_due and self._world.is_first:
             self._folder.settle(self.iteration)
         logger.info("resumed %s at iteration %d of %d", self._folder.newest, self.iteration, self.iterations)
@@ -284,7 +313,8 @@ class MetaTrainer:
 
     def _write(self, *, is_due: bool) -> None:
         assert self._folder is not None
+        assert self._settings is not None
         is_best = is_due and self._best.decide(self.pair, self.iteration)
         tensors, state = self._state.take(self.iteration)
-        document = {**describe_pair(self.pair), "settings": self.settings, **state, **provenance(self._world)}
+        document = {**describe_pair(self.pair), **self._settings.entries(), **state, **provenance(self._world)}
         self._folder.save(tensors, document, self.iteration if is_due else None, is_best=is_best)

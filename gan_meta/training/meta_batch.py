@@ -13,7 +13,7 @@ from gan_meta.distributed import ALONE, World
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed
-from gan_meta.tasks import TaskSource, draw_task
+from gan_meta.tasks import Task, TaskSource, draw_task
 from gan_meta.training.buffers import join, tell, went_bad
 
 
@@ -53,6 +53,13 @@ class MetaBatch:
         self.seed = seed
         self.world = world
         self.has_own_tasks = has_own_tasks
+        self._kept: tuple[int, Task] | None = None
+
+    def first_task(self) -> Task:
+        """The first iteration's first task; it is kept for that iteration."""
+        seed = derive_seed(self.seed, "task", 0, 0)
+        self._kept = seed, draw_task(self.tasks, seed)
+        return self._kept[1]
 
     def play(self, pair: GANPair, iteration: int, stop: Callable[[], int] = lambda: 0) -> Played:
         """Play the iteration's tasks from theta = ``pair``, which stays untouched.
@@ -101,7 +108,8 @@ class MetaBatch:
 
     def _direction(self, pair: GANPair, iteration: int, number: int) -> MetaGradient:
         seed = derive_seed(self.seed, "task", iteration, number)
-        task = draw_task(self.tasks, seed)
+        kept, self._kept = self._kept, None
+        task = kept[1] if kept is not None and kept[0] == seed else draw_task(self.tasks, seed)
         try:
             direction = self.algorithm.meta_gradient(pair, task, seed=derive_seed(seed, "game"))
         except NonFiniteLossError as error:

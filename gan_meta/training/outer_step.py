@@ -77,13 +77,6 @@ def mean(values: Sequence[Tensor]) -> Tensor:
     return values[0] if len(values) == 1 else torch.stack(list(values)).mean(dim=0)
 
 
-def optimizer_label(optimizer: str | OptimizerFactory) -> str:
-    """What a checkpoint says of an optimiser."""
-    if isinstance(optimizer, str):
-        return optimizer
-    return str(getattr(optimizer, "__qualname__", repr(optimizer)))
-
-
 def _factory(optimizer: str | OptimizerFactory) -> OptimizerFactory:
     if not isinstance(optimizer, str):
         check_factory(optimizer, "the meta_optimizer factory", "meta_lr")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_meta.checkpoint import PAIR as PAIR
-from gan_meta.checkpoint import load_tensors, refuse_other_settings
+from gan_meta.checkpoint import CheckpointError, check_tensors, load_tensors
 from gan_meta.distributed import World
-from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import NonFiniteLossError
-from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
-from gan_meta.training.outer_step import optimizer_label
 from gan_meta.training.run_folder import RunFolder
+from gan_meta.training.settings import Settings
+from gan_meta.training.settings import describe_inner as describe_inner
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +27,8 @@ UNREPEATABLE = (
     "so this training will neither repeat nor resume to the same bits; let it draw from a global generator (torch, numpy.random, random)"
 )
 """What is said of samples that are no function of the seed."""
+BUFFER = "buffers."
+"""Prefix of the pair's buffers that are not persistent."""
 
 
 def check_resume(resume: bool | str) -> bool | str:
@@ -42,7 +43,7 @@ def check_resume(resume: bool | str) -> bool | str:
 
 
 def find_checkpoint(
-    folder: RunFolder | None, resume: bool | str, settings: Mapping[str, Any], world: World
+    folder: RunFolder | None, resume: bool | str, settings: Settings, world: World
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and the document to go on from; rank 0 reads them, so that the others need not see its disk.
 
@@ -63,8 +64,7 @@ def find_checkpoint(
         if not resume:
             return None
         tensors, document = load_tensors(path)
-        saved = document.get("settings")
-        refuse_other_settings(path, saved if isinstance(saved, dict) else {}, settings)
+        settings.check(path, document)
         _mention_changes(document, world)
         return document
 
@@ -72,37 +72,46 @@ def find_checkpoint(
     return None if document is None else (world.share(tensors), document)
 
 
+def versions() -> dict[str, str]:
+    """The software's."""
+    return {"gan-meta": importlib.metadata.version("gan-meta"), "torch": torch.__version__}
+
+
 def provenance(world: World) -> dict[str, Any]:
     """What the last bits depend on besides the settings."""
-    versions = {"gan-meta": importlib.metadata.version("gan-meta"), "torch": torch.__version__}
-    return {"versions": versions, "ranks": world.size}
+    return {"versions": versions(), "ranks": world.size, "threads": torch.get_num_threads()}
 
 
-def describe_inner(inner: InnerLoop) -> dict[str, Any]:
-    """The options of a game as JSON-able values; transforms by their names."""
-    values = {option.name: getattr(inner, option.name) for option in dataclasses.fields(inner)}
-    values["augment"] = [_transform_name(transform) for transform in inner.augment]
-    values["random_augment"] = None if inner.random_augment is None else _transform_name(inner.random_augment)
-    values["roles"] = dict(inner.roles)
-    values["optimizer"] = optimizer_label(inner.optimizer)
-    return values
+def take_pair(pair: GANPair) -> dict[str, Tensor]:
+    """A pair's weights and buffers, those that are not persistent included, as a checkpoint names them."""
+    kept = {f"{PAIR}{name}": tensor for name, tensor in pair.state_dict().items()}
+    return kept | {f"{BUFFER}{name}": buffer for name, buffer in _passing_buffers(pair).items()}
 
 
-def _transform_name(transform: object) -> str:
-    if dataclasses.is_dataclass(transform):
-        return repr(transform)  # its settings are settings of the training
-    return str(getattr(transform, "__qualname__", type(transform).__qualname__))
+def check_pair(path: Path, pair: GANPair, tensors: Mapping[str, Tensor], *, is_whole: bool) -> None:
+    """See that a checkpoint holds this pair.
+
+    Args:
+        is_whole: whether it holds the buffers that are not persistent; earlier versions left them out.
+
+    Raises:
+        CheckpointError: naming what does not fit.
+    """
+    check_tensors(path, pair.state_dict(), under(PAIR, tensors))
+    passing = _passing_buffers(pair)
+    if is_whole:
+        check_tensors(path, passing, under(BUFFER, tensors))
+    elif passing:
+        logger.warning("the checkpoint does not hold the buffers that are not persistent, which stay as they are: %s", ", ".join(passing))
 
 
-def describe_objective(objective: Objective) -> dict[str, Any]:
-    """An objective's class and those of its attributes that are plain values, such as the weights of its terms."""
-    plain = {name: value for name, value in vars(objective).items() if isinstance(value, bool | int | float | str)}
-    return {"class": type(objective).__name__, **plain}
-
-
-def pair_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pair's part of a checkpoint's tensors."""
-    return under(PAIR, tensors)
+def put_pair_back(pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Set a pair to what :func:`take_pair` took."""
+    pair.load_state_dict(under(PAIR, tensors))
+    passing, kept = _passing_buffers(pair), under(BUFFER, tensors)
+    with torch.no_grad():
+        for name in passing.keys() & kept.keys():
+            passing[name].copy_(kept[name])
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -110,30 +119,64 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def refuse_foreign(path: Path, tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> None:
+    """Refuse tensors that nothing here would read.
+
+    Raises:
+        CheckpointError: naming the first of them.
+    """
+    foreign = sorted(name for name in tensors if not name.startswith(tuple(prefixes)))
+    if foreign:
+        raise CheckpointError(f"{path} is no checkpoint of this training: nothing here reads its tensor {foreign[0]!r}")
+
+
+def outline(pair: GANPair) -> dict[str, Any]:
+    """What must be the same of every rank, besides its settings: the software, and the names, types and shapes of its pair's tensors."""
+    tensors = take_pair(pair)
+    return {
+        "versions": versions(),
+        "pair": {name: f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for name, t in tensors.items()},
+    }
+
+
 def start_together(pair: GANPair, world: World) -> None:
     """Give every rank the weights and buffers of rank 0."""
     if world.size > 1:
-        pair.load_state_dict(world.share(pair.state_dict()))
+        put_pair_back(pair, world.share(take_pair(pair)))
 
 
 def check_weights(pair: GANPair, world: World, when: str) -> None:
-    """See that the weights are numbers, and the same on every rank.
+    """See that the weights are numbers, and that they and the buffers are the same on every rank.
 
     Raises:
         NonFiniteLossError: when some are infinite or not a number.
         RuntimeError: when the ranks have come apart.
     """
     named = list(pair.named_parameters())
-    sums = torch.stack([parameter.detach().double().sum() for _, parameter in named]).tolist()
+    sums = torch.stack([_sum(parameter) for _, parameter in named]).tolist()
     bad = [name for (name, parameter), total in zip(named, sums, strict=True) if not _is_finite(parameter, total)]
     if bad:
         raise NonFiniteLossError(
             f"{bad[0]!r} holds weights that are not finite {when} ({len(bad)} parameters do); a lower learning rate usually helps"
         )
-    if any(others != sums for others in world.gather(sums)):
+    if world.size == 1:
+        return
+    sums += [float(_sum(buffer)) for buffer in pair.buffers()]
+    if any(repr(others) != repr(sums) for others in world.gather(sums)):
         raise RuntimeError(
             f"the ranks no longer hold the same weights {when}: do they all see the same tasks and samples, on the same kind of device?"
         )
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    values = tensor.detach()
+    return torch.view_as_real(values.resolve_conj()).double().sum() if values.is_complex() else values.double().sum()
+
+
+def _passing_buffers(pair: GANPair) -> dict[str, Tensor]:
+    """Buffers that are no part of the pair's state dict."""
+    kept = pair.state_dict()
+    return {name: buffer for name, buffer in pair.named_buffers() if name not in kept}
 
 
 def _is_finite(parameter: Tensor, total: float) -> bool:

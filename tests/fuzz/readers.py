@@ -102,6 +102,13 @@ def _add_training(folder: Path, add: Callable[..., None]) -> None:
     trainer().fit()
     resumed = trainer()
     add("checkpoint", folder / "meta-training.safetensors", lambda: resumed._begin(True), gm.CheckpointError)
+    joint = folder.with_name("joint")
+
+    def pretrain() -> None:
+        gm.pretrain(smooth_pair(), SquaresObjective(), small_batch(2), steps=1, run_dir=joint, logs=(), keep=1)
+
+    pretrain()
+    add("joint checkpoint", joint / "pretraining.safetensors", pretrain, gm.CheckpointError)
     add("status", folder / "status.json", lambda: run_status(folder), gm.CheckpointError)
     for kind in ("jsonl", "csv"):
 

@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import gan_meta as gm
+from gan_meta.checkpoint import load_tensors, save_tensors
 from gan_meta.files import parse_json
 from gan_meta.image_files import read_image
 from gan_meta.models.conversion import pix2pixhd_pair, posewarp_pair
@@ -30,6 +31,7 @@ from gan_meta.models.weights import read_state_dict
 from tests.fuzz.readers import SMALL, mutate, readers
 
 INPUTS = 70  # each
+ARBITRARY = ["pair", "checkpoint", "joint checkpoint", "status", "png", "manifest", "results"]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,10 @@ def test_damaged_files_give_clean_errors_and_take_no_memory(all_readers):
 
 
 @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(["pair", "checkpoint", "status", "png", "manifest", "results"]), content=st.binary(max_size=300))
+@given(
+    name=st.sampled_from(["pair", "checkpoint", "joint checkpoint", "status", "png", "manifest", "results"]),
+    content=st.binary(max_size=300),
+)
 def test_arbitrary_bytes_give_clean_errors(all_readers, name, content):
     all_readers[name].survives(content)
 
@@ -88,6 +93,20 @@ def test_pairs_that_describe_something_else_give_clean_errors(tmp_path, data):
     save_file(tensors, path, {"format": "gan-meta", "version": "1", "document": json.dumps(document)})
     with pytest.raises(gm.CheckpointError):
         gm.load_pair(path)
+
+
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_training_checkpoints_that_say_something_else_give_clean_errors(all_readers, data):
+    reader = all_readers[data.draw(st.sampled_from(["checkpoint", "joint checkpoint"]))]
+    reader.restore()
+    tensors, document = load_tensors(reader.path)
+    at, key = document, data.draw(st.sampled_from(sorted(set(document) - {"versions", "ranks", "threads", "settings_format"})))
+    while isinstance(at[key], dict) and at[key] and data.draw(st.booleans()):
+        at, key = at[key], data.draw(st.sampled_from(sorted(at[key])))
+    before, at[key] = at[key], data.draw(json_values | st.sampled_from([10**30, -5, 1.5, 1e300]))
+    save_tensors(reader.path, tensors, document)
+    assert not reader.survives(reader.path.read_bytes()) or at[key] == before or key in ("score", "sum", "count", "lr", "skipped_tasks")
 
 
 def test_a_header_that_claims_a_terabyte_is_refused(tmp_path):
