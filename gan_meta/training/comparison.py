@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_meta.training.description import CODE, UNKNOWN
@@ -19,16 +19,14 @@ class Comparison:
         there, here: the two.
         is_whole: whether each of them holds all that it could; otherwise entries that one of them lacks, or has in another form, are
             not differences but cannot be compared.
-        growing: entries that hold options of this library, which may lack those of another version all the same.
 
     Attributes:
         differences: by name, the two values, only the parts that differ.
         not_compared: what was described on one side only, or cannot be described.
     """
 
-    def __init__(self, there: Mapping[str, Any], here: Mapping[str, Any], *, is_whole: bool = True, growing: Iterable[str] = ()) -> None:
+    def __init__(self, there: Mapping[str, Any], here: Mapping[str, Any], *, is_whole: bool = True) -> None:
         self._is_whole = is_whole
-        self._growing = {"", *growing}
         self.not_compared: list[str] = []
         found = self._of(json.loads(json.dumps(there)), json.loads(json.dumps(here)), "")
         self.differences: dict[str, tuple[Any, Any]] = {}
@@ -70,7 +68,7 @@ class Comparison:
                 found = self._of(there[name], here[name], where)
                 if found is not None:
                     theirs[name], ours[name] = found
-            elif name not in there and (not self._is_whole or path in self._growing):
+            elif name not in there and not self._is_whole:
                 if here[name]:
                     self.not_compared.append(f"{where} (not recorded)")
             else:

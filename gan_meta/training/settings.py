@@ -25,7 +25,8 @@ from gan_meta.training.description import UNKNOWN, describe, tensor_digest, text
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Of a checkpoint's settings: since 2 they hold all that could be described."""
+"""Of a checkpoint's settings: since 2 they hold all that could be described. It grows with every new setting, of the game's too, so that
+a checkpoint without it goes on, and says so."""
 
 _LOOKED_AT = 4
 """So many samples are read of a dataset that makes them when they are asked for."""
@@ -155,7 +156,7 @@ class Settings:
         saved = document.get("settings")
         if not isinstance(saved, dict):
             raise CheckpointError(f"{path} is damaged, or no checkpoint of a training: it has no settings")
-        found = Comparison(saved, self.described, is_whole=document.get("settings_format") == FORMAT, growing=("inner",))
+        found = Comparison(saved, self.described, is_whole=document.get("settings_format") == FORMAT)
         if self._name in found.differences and self._is_unsteady():
             del found.differences[self._name]
             found.not_compared.append(f"{self._name} (they differ each time that they are read)")

@@ -98,9 +98,9 @@ def check_pair(path: Path, pair: GANPair, tensors: Mapping[str, Tensor], *, is_w
         CheckpointError: naming what does not fit.
     """
     check_tensors(path, pair.state_dict(), under(PAIR, tensors))
-    passing = _passing_buffers(pair)
-    if is_whole:
-        check_tensors(path, passing, under(BUFFER, tensors))
+    passing, kept = _passing_buffers(pair), under(BUFFER, tensors)
+    if is_whole or kept:
+        check_tensors(path, passing, kept)
     elif passing:
         logger.warning("the checkpoint does not hold the buffers that are not persistent, which stay as they are: %s", ", ".join(passing))
 
