@@ -31,6 +31,7 @@ from gan_meta.models.weights import read_state_dict
 from tests.fuzz.readers import SMALL, mutate, readers
 
 INPUTS = 70  # each
+ANY_NUMBER = ("lr", "skipped_tasks")
 ARBITRARY = ["pair", "checkpoint", "joint checkpoint", "status", "png", "manifest", "results"]
 
 
@@ -101,13 +102,13 @@ def test_training_checkpoints_that_say_something_else_give_clean_errors(all_read
     reader = all_readers[data.draw(st.sampled_from(["checkpoint", "joint checkpoint"]))]
     reader.restore()
     tensors, document = load_tensors(reader.path)
-    at, key = document, data.draw(st.sampled_from(sorted(set(document) - {"versions", "ranks", "threads", "settings_format"})))
+    at, key = document, data.draw(st.sampled_from(sorted({"settings", "counters", "optimizer", "optimizers", "position"} & set(document))))
     while isinstance(at[key], dict) and at[key] and data.draw(st.booleans()):
         at, key = at[key], data.draw(st.sampled_from(sorted(at[key])))
     before, at[key] = at[key], data.draw(json_values | st.sampled_from([10**30, -5, 1.5, 1e300]))
     save_tensors(reader.path, tensors, document)
     is_accepted = reader.survives(reader.path.read_bytes())
-    assert not is_accepted or at[key] == before or key in ("score", "sum", "count", "lr", "skipped_tasks"), (key, at[key])
+    assert not is_accepted or at[key] == before or key in ANY_NUMBER or "score" in at, (key, at[key])
 
 
 def test_a_header_that_claims_a_terabyte_is_refused(tmp_path):
