@@ -43,7 +43,7 @@ def long_look(frames: int) -> Look:
     joints[..., 1], joints[..., 2] = np.linspace(8, 40, 18), 0.9
     bounds = np.stack([x - 5, np.full(frames, 8.0), x + 5, np.full(frames, 40.0)], axis=1)
     found = Found(np.arange(frames), joints, bounds, (None,) * frames)
-    return Look(Path("walk.mp4"), found, np.arange(frames) / 30, (), (64, 48), 30.0, 1)
+    return Look(Path("walk.mp4"), found, np.arange(frames) / 30, (0.0,), (), (64, 48), 30.0, 1)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 40, 700])

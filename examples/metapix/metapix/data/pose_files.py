@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ from metapix.data.media import open_media
 from metapix.data.pose import Detection
 from metapix.data.pose_placing import People, in_pixels, numbers_in, placed
 from metapix.data.pose_points import OPENPOSE, coco_joints, is_body_25b, numbers_as_array, openpose_joints, person_points
-from metapix.data.video import probe
+from metapix.data.video import probe, read_video
 from metapix.errors import InputError
 from metapix.files import read_json
 from metapix.poses.skeleton import N_JOINTS
@@ -104,7 +106,8 @@ def read_poses(path: Path) -> People:
 
 
 def _poses_of(path: Path, video: Path, every: int, max_frames: int | None) -> People:
-    found, info, frames = _read(path), probe(video), _count_frames(video)
+    found, info = _read(path), probe(video)
+    frames = _count_frames(video, min(found.people))
     picture = (info.width, info.height)
     if found.crops and found.written_for != picture:
         raise InputError(f"{path} belongs to a clip folder, whose pictures are parts of a video's; it can be used with such a part only")
@@ -113,11 +116,19 @@ def _poses_of(path: Path, video: Path, every: int, max_frames: int | None) -> Pe
     return in_pixels(people, picture, found.written_for, path)
 
 
-def _count_frames(video: Path) -> int:
-    """The pictures in a video file, without unpacking them; headers do not always know."""
-    with open_media(video) as container:
+def _count_frames(video: Path, low: int) -> int:
+    """The pictures in a video file; headers do not always know.
+
+    Where numbers begin at 0 its packets are counted, which are no fewer; where the number decides from which one counts, what decodes.
+    """
+    if low > 0:
+        return sum(1 for _ in read_video(video))
+    packets = 0
+    with open_media(video) as container, contextlib.suppress(av.FFmpegError):  # a damaged file ends where it is damaged
         stream = next(stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic)
-        return sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
+        for packet in container.demux(stream):
+            packets += bool(packet.size) and not packet.is_discard
+    return packets
 
 
 def _digest(people: People) -> str:
