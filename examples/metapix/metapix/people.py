@@ -18,9 +18,10 @@ from metapix.files import writable
 from metapix.held_out import HeldOut, Report
 from metapix.performer import save_performer
 from metapix.personalize import personalize as play
-from metapix.poses.pose_labels import check_pose_facts, pose_facts
+from metapix.poses.pose_labels import check_pose_facts, pose_facts, pose_of
 from metapix.recipe import Recipe, facts_of, recipe_of, start_model
 from metapix.reference import REFERENCE_CHANNELS, reference_of
+from metapix.room import check_drawing, check_game
 
 Tick = Callable[[int, int | None], None]
 
@@ -43,7 +44,22 @@ def start_with_recipe(path: Path, reference: str | None, device: str = "cpu", mo
     check_pose_facts(path, facts_of(path).get("pose"))
     if reference is not None and reference != reference_of(start):
         raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")
+    check_model(start, recipe, str(path))
+    check_drawing(start, recipe.size, str(path))
     return on_device(start, device), recipe
+
+
+def check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
+    """See that a recipe is of the pair's model.
+
+    Raises:
+        InputError: when it is not.
+    """
+    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
+        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and its recipe says model = {recipe.model!r}; make them one")
+    if recipe.model == "posewarp" and pair.discriminator is not None and pair.model_arguments.get("size") != recipe.size:
+        built = pair.model_arguments.get("size")
+        raise InputError(f"{where}: its discriminator is built for {built} pixels, and its recipe says size = {recipe.size}; make them one")
 
 
 def on_device(pair: gm.GANPair, device: str) -> gm.GANPair:
@@ -105,7 +121,8 @@ def personalize_to(
     if keep_best and held_out is None:
         raise InputError(f"the best step is found on frames that are not learnt from, and all {len(shots)} are; ask for fewer --frames")
     conditioning = conditioning_by(start, source)
-    small, objective = shots.resized(recipe.size), recipe.objective()
+    check_game(start, recipe, conditioning.count(len(shots)), f"a start's recipe and {len(shots)} frames")
+    small, objective = shots.resized(recipe.size), objective_of(recipe)
     score = None if held_out is None else HeldOut(start, small, held_out.resized(recipe.size), report, conditioning)
 
     def note(step: int, pair: gm.GANPair, *_: object) -> None:
@@ -130,6 +147,18 @@ def personalize_to(
         facts["held_out_psnr"] = {str(number): psnr for number, psnr in scores.items()}
     save_performer(out, adapted.to("cpu"), shots, facts)
     return Personalized(taken, scores)
+
+
+def objective_of(recipe: Recipe) -> gm.Objective:
+    """What both players minimise.
+
+    Raises:
+        InputError: when its features are not on this machine, or its statistics are of other features.
+    """
+    try:
+        return recipe.objective()
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        raise InputError(str(error)) from error
 
 
 def conditioning_by(start: gm.GANPair, source: str) -> Conditioning:

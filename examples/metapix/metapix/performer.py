@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,14 +14,16 @@ from torch.nn import functional
 import gan_meta as gm
 from gan_meta.checkpoint import load_extra
 from metapix.conditioning import Memory, Poses, conditioning_of
+from metapix.conditioning.from_source import SOURCES
 from metapix.conditioning.on_reference import OnReference
-from metapix.data.clip import Clip, scale_joints
-from metapix.data.coco import check_joints
+from metapix.data.clip import KINDS, LARGEST, SMALLEST, Clip, check_clip, scale_joints
 from metapix.errors import InputError
 from metapix.personalize import draw
-from metapix.plain import build
+from metapix.plain import OneOf, Within, build, check_fields
+from metapix.poses.pose_input import to_bytes
 from metapix.poses.pose_labels import check_pose_facts
-from metapix.recipe import LARGEST, facts_of
+from metapix.recipe import facts_of
+from metapix.room import check_drawing
 
 _AT_ONCE = 16
 
@@ -66,10 +69,18 @@ class Performer:
 
         Yields:
             (n, 3, S, S) float32, about [-1, 1].
+
+        Raises:
+            InputError: when the network draws what is no picture.
         """
         for first in range(0, len(joints), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
-            yield self._draw(joints[part], None if boxes is None else boxes[part])
+            images = self._draw(joints[part], None if boxes is None else boxes[part])
+            if first == 0 and self.pair is not None:
+                _check_drawn(images, self.shots)
+            if not images.isfinite().all():
+                raise InputError(f"the model of {self.shots.name!r} draws values that are no numbers; personalise it again")
+            yield images
 
     def _draw(self, joints: Tensor, boxes: Tensor | None) -> Tensor:
         size = self.shots.size
@@ -81,6 +92,17 @@ class Performer:
         small = Poses(self._small, scale_joints(joints, self.network_size / size), self.network_size, boxes)
         drawn, small_base = draw(self.pair, small), small.base()
         return base + _enlarged(drawn if small_base is None else drawn - small_base, size)
+
+
+def _check_drawn(images: Tensor, shots: Clip) -> None:
+    """Pictures of one colour each are what weights that are none draw, unless the person's own frames are of one colour, too."""
+    if _is_flat(to_bytes(images.nan_to_num())) and not _is_flat(shots.frames):
+        raise InputError(f"the model of {shots.name!r} draws pictures of one colour and nobody in them; personalise it again")
+
+
+def _is_flat(pictures: Tensor) -> bool:
+    values = pictures.flatten(2)
+    return bool((values.amax(2) == values.amin(2)).all())
 
 
 def save_performer(path: Path, pair: gm.GANPair, shots: Clip, facts: dict[str, object]) -> None:
@@ -105,9 +127,10 @@ def load_performer(path: Path) -> Performer:
     kept = build(_Kept, {name: value for name, value in noted.items() if value is not None}, f"the model {path}")
     try:
         shots = Clip(kept.clip, extra["frames"], extra["joints"], kept.fps, extra.get("masks"), extra.get("boxes"), kept.kind)
-        check_joints(kept.clip, shots.joints)
+        check_clip(shots)
     except (LookupError, ValueError) as error:
         raise InputError(f"{path} is damaged: the frames of its person cannot be used ({error})") from error
+    check_drawing(pair, kept.size, str(path))
     choice = {name: value for name, value in (("steps", kept.steps), ("strength", kept.strength)) if value is not None}
     return Performer(shots, pair, kept.size, choice, kept.source)
 
@@ -117,16 +140,15 @@ class _Kept:
     """What a model's file notes of itself, as far as it is read here."""
 
     clip: str
-    fps: float
-    kind: str
-    size: int
-    steps: int | None = None
-    strength: float | None = None
-    source: str = "nearest"
+    fps: Annotated[float, Within(0, 1000, above=True)]
+    kind: Annotated[str, OneOf(KINDS)]
+    size: Annotated[int, Within(SMALLEST, LARGEST)]
+    steps: Annotated[int | None, Within(0, 10**9)] = None
+    strength: Annotated[float | None, Within(0, 1)] = None
+    source: Annotated[str, OneOf(SOURCES)] = "nearest"
 
     def __post_init__(self) -> None:
-        if not (0 < self.fps <= 1000 and 8 <= self.size <= LARGEST):
-            raise ValueError(f"a size of {self.size} pixels or {self.fps} frames a second cannot be")
+        check_fields(self)
 
 
 def _enlarged(images: Tensor, size: int) -> Tensor:

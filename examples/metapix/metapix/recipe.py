@@ -6,26 +6,34 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 import gan_meta as gm
 from gan_meta.checkpoint import load_extra, pair_facts
+from gan_meta.game.inner import SCHEDULES
 from gan_meta.models.pix2pixhd import Pix2PixHDObjective
 from gan_meta.models.posewarp import PosewarpAugmentation, PosewarpObjective
-from gan_meta.models.posewarp.features import posewarp_features
+from gan_meta.models.posewarp.features import POSEWARP_FEATURES, posewarp_features
 from gan_meta.models.posewarp.inputs import image_size
 from gan_meta.naming import unknown_name
 from metapix.conditioning.from_source import limb_width
+from metapix.data.clip import LARGEST, SMALLEST
 from metapix.errors import InputError
-from metapix.plain import build
+from metapix.plain import OneOf, Within, build, check_fields
 from metapix.poses.pose_input import flip
 
 STATISTICS = "statistics."
 """Prefix of the response statistics among a start's further tensors."""
-LARGEST = 4096
-"""Side of the largest pictures, in pixels."""
+MOST_LR, MOST_WEIGHT, MOST_SAMPLES = 10.0, 1e6, 4096
+"""Beyond these no game has gone well: learning rates, weights of losses' terms, and samples of a batch."""
+PERCEPTUAL = POSEWARP_FEATURES
+"""Networks whose features can be compared; the same for both models."""
+
+
+MODELS = ("pix2pixhd", "posewarp")
+"""The models that MetaPix trains and personalises."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +53,29 @@ class Recipe:
         statistics: response statistics, (2, C) a map of Posewarp's features, which are compared as they are without; not a setting.
 
     Raises:
-        ValueError: for an unknown model, what the model does not have, or a size that no network of metapix works at.
+        ValueError: for a value out of its range, an unknown name, what the model does not have, a size that no network of metapix works
+            at, or statistics that are none.
     """
 
-    size: int
-    lr: float
-    discriminator_lr: float | None = None
-    schedule: str = "constant_then_linear"
-    batch_size: int = 8
+    size: Annotated[int, Within(SMALLEST, LARGEST)]
+    lr: Annotated[float, Within(0, MOST_LR)]
+    discriminator_lr: Annotated[float | None, Within(0, MOST_LR)] = None
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "constant_then_linear"
+    batch_size: Annotated[int, Within(1, MOST_SAMPLES)] = 8
     mirror: bool = False
-    perceptual: str | None = None
-    perceptual_weight: float = 1.0
-    pixel: float = 10.0
-    feature_matching: float = 10.0
-    person_weight: float = 0.0
-    model: str = "pix2pixhd"
-    adversarial_weight: float | None = None
+    perceptual: Annotated[str | None, OneOf(PERCEPTUAL)] = None
+    perceptual_weight: Annotated[float, Within(0, MOST_WEIGHT)] = 1.0
+    pixel: Annotated[float, Within(0, MOST_WEIGHT)] = 10.0
+    feature_matching: Annotated[float, Within(0, MOST_WEIGHT)] = 10.0
+    person_weight: Annotated[float, Within(0, MOST_WEIGHT)] = 0.0
+    model: Annotated[str, OneOf(MODELS)] = "pix2pixhd"
+    adversarial_weight: Annotated[float | None, Within(0, MOST_WEIGHT)] = None
     augment: bool = False
     statistics: tuple[Tensor, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.model not in _OBJECTIVES:
-            raise ValueError(unknown_name("model", self.model, _OBJECTIVES))
-        if not 8 <= self.size <= LARGEST:
-            raise ValueError(f"size must be 8 to {LARGEST} pixels, got {self.size}")
+        check_fields(self)
+        _check_statistics(self.statistics)
         if self.model == "posewarp":
             image_size(self.size)
         elif self.augment:
@@ -126,9 +133,15 @@ def _posewarp(recipe: Recipe) -> gm.Objective:
     )
 
 
+def _check_statistics(tables: tuple[Tensor, ...]) -> None:
+    """Response statistics are a mean and a spread for each channel of each map."""
+    for number, table in enumerate(tables):
+        if table.ndim != 2 or len(table) != 2 or not table.is_floating_point() or not table.isfinite().all() or (table[1] < 0).any():
+            wanted = "(2, C) finite numbers, a mean and a spread of 0 or more for each channel"
+            raise ValueError(f"the response statistics of map {number} must be {wanted}; got {tuple(table.shape)} {table.dtype}")
+
+
 _OBJECTIVES = {"pix2pixhd": _pix2pixhd, "posewarp": _posewarp}
-MODELS = tuple(_OBJECTIVES)
-"""The models that MetaPix trains and personalises."""
 
 
 def has_recipe(path: Path) -> bool:

@@ -27,8 +27,8 @@ def train_start(
     from metapix.start import StartSettings, train_start
     from metapix.start.card import card_path
 
-    if out.suffix != ".safetensors":
-        raise InputError(f"cannot write {out}: give a file that ends in .safetensors")
+    if out.suffix != ".safetensors" or not out.parent.is_dir():
+        raise InputError(f"cannot write {out}: give a file that ends in .safetensors, in a folder that is there")
     for file in (out, card_path(out), out.with_suffix(".md")):
         writable(file)
     make_folder(run)

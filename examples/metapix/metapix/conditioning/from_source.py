@@ -43,6 +43,10 @@ class FromSource:
     def __init__(self, source: str = SOURCES[0]) -> None:
         self.source = source
 
+    def count(self, frames: int) -> int:
+        """As the protocol has it."""
+        return frames * max(frames - 1, 1)  # ordered pairs
+
     def samples(self, shots: Clip, person_weight: float = 0.0) -> gm.Batch:
         """All ordered pairs of the frames."""
         if len(shots) < self.fewest:

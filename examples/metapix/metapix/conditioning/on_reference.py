@@ -29,6 +29,10 @@ class OnReference:
     def __init__(self, reference: str) -> None:
         self.reference = reference
 
+    def count(self, frames: int) -> int:
+        """As the protocol has it."""
+        return frames * frames  # with references made of all the others, and of each of them
+
     def samples(self, shots: Clip, person_weight: float = 0.0) -> gm.Batch:
         """Each frame with references made of the others; none for a single frame, which has no others."""
         return shot_samples(shots, self.reference, person_weight=person_weight)

@@ -25,6 +25,10 @@ class PoseOnly:
     def __init__(self, pose: str = "heatmaps") -> None:
         self.pose = pose
 
+    def count(self, frames: int) -> int:
+        """As the protocol has it."""
+        return 2 * frames  # each and its mirror image
+
     def samples(self, shots: Clip, person_weight: float = 0.0) -> gm.Batch:
         """A sample a frame."""
         return with_pose(shots, None, person_weight, self.pose)

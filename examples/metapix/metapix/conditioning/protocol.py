@@ -44,6 +44,9 @@ class Conditioning(Protocol):
     pose: str
     fewest: int
 
+    def count(self, frames: int) -> int:
+        """How many samples a game on so many frames has, about; for what it takes of memory."""
+
     def samples(self, shots: Clip, person_weight: float = 0.0) -> gm.Batch:
         """What a personalisation to these frames plays on; empty where a start is better left as it is.
 

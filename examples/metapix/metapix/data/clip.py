@@ -14,6 +14,14 @@ from torch.nn import functional
 from metapix.data.video_times import is_even, mean_rate
 from metapix.poses.skeleton import N_JOINTS
 
+KINDS = ("drawn", "real")
+"""What a clip can show."""
+SMALLEST, LARGEST, FARTHEST, MOST_RATE = 8, 4096, 10**6, 1000.0
+"""Of a clip that is read: the side of its frames in pixels, how far away a joint or a box may lie, and frames a second."""
+LONGEST = 366 * 86400.0
+"""Seconds of a clip."""
+_THINNEST = 1e-3  # pixels
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -106,6 +114,30 @@ def picked_times(times: Tensor | None, fps: float, picked: Tensor) -> tuple[Tens
         return None, fps
     chosen = times[picked] - times[picked[0]]
     return chosen, mean_rate(chosen.numpy(), fps)
+
+
+def check_clip(clip: Clip) -> None:
+    """Refuse a clip out of a file that no camera and no painter made.
+
+    Raises:
+        ValueError: without frames, of a size that no network works at, or with joints, boxes or a rate that cannot be.
+    """
+    if len(clip) < 1 or not SMALLEST <= clip.size <= LARGEST:
+        raise ValueError(f"{len(clip)} frames of {clip.size} x {clip.size} pixels; it takes 1 or more of {SMALLEST} to {LARGEST} pixels")
+    if not 0 < clip.fps <= MOST_RATE:
+        raise ValueError(f"{clip.fps} frames per second; more than 0 and at most {MOST_RATE} can be")
+    if clip.kind not in KINDS:
+        raise ValueError(f"its kind is {clip.kind!r:.60}; known: {', '.join(KINDS)}")
+    if not (_lie_within(clip.joints[..., :2], -FARTHEST, FARTHEST) and _lie_within(clip.joints[..., 2], 0, FARTHEST)):
+        raise ValueError(f"a joint is not a finite number, beyond {FARTHEST:,} pixels, or its confidence is below 0")
+    boxes = torch.ones(0, 3) if clip.boxes is None else clip.boxes
+    if not (_lie_within(boxes[:, :2], -FARTHEST, FARTHEST) and _lie_within(boxes[:, 2], _THINNEST, FARTHEST)):
+        raise ValueError(f"a box is not of finite numbers, beyond {FARTHEST:,} pixels, or its side is not above 0")
+
+
+def _lie_within(values: Tensor, least: float, most: float) -> bool:
+    """Whether all are in a range; NaN lies in none."""
+    return bool(((values >= least) & (values <= most)).all())
 
 
 def scale_joints(joints: Tensor, factor: float) -> Tensor:

@@ -20,9 +20,9 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -31,17 +31,16 @@ from torch import Tensor
 
 from gan_meta.files import load_json
 from gan_meta.partial import partial_beside, replace_folder
-from metapix.data.clip import Clip, picked_times
+from metapix.data.clip import KINDS, LARGEST, LONGEST, MOST_RATE, SMALLEST, Clip, check_clip, picked_times
 from metapix.data.coco import check_joints, coco_document, joints_of
 from metapix.data.contact_sheet import ContactSheet
-from metapix.data.limits import decode_png
+from metapix.data.limits import check_room, decode_png
 from metapix.errors import InputError
 from metapix.files import read_limited, writable
+from metapix.plain import OneOf, Within, build, check_fields
 
 FORMAT = "metapix-clip"
 VERSION = 1
-MOST_RATE = 1000.0
-"""Frames per second that a clip folder may have."""
 _KEYPOINTS, _MANIFEST, _SHEET = "keypoints.json", "manifest.json", "contact-sheet.jpg"
 
 
@@ -73,6 +72,21 @@ class Head:
     boxes: Tensor | None = None
     kind: str = "real"
     times: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a manifest says of a clip; attributes as of :class:`Clip`."""
+
+    name: str
+    kind: Annotated[str, OneOf(KINDS)]
+    fps: Annotated[float, Within(0, MOST_RATE, above=True)]
+    size: Annotated[int, Within(SMALLEST, LARGEST)]
+    frames: Annotated[int, Within(1, 10**15)]
+    masks: bool
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def write_clip(clip: Clip, folder: Path, *, source: Source | None = None, settings: Mapping[str, Any] | None = None) -> None:
@@ -125,16 +139,24 @@ def read_clip(folder: Path, choose: Callable[[int], Sequence[int]] = range) -> C
     """
     folder = Path(folder)
     manifest = _manifest(folder)
+    claims = _claims(folder, manifest)
     try:
-        rows, sums = choose(_count(folder, manifest)), manifest["checksums"]
+        rows, sums = choose(claims.frames), manifest["checksums"]
+        check_room(len(rows) * claims.size**2 * (3 + claims.masks), f"{folder}: {len(rows)} frames of {claims.size} x {claims.size} pixels")
+        joints = joints_of(_checked(folder, _KEYPOINTS, sums))
+        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)
         frames = _pictures(folder, "frames", rows, sums)
-        masks = _pictures(folder, "masks", rows, sums) if manifest["masks"] else None
-        joints = joints_of(_checked(folder, _KEYPOINTS, sums))[list(rows)]
-        check_joints(str(manifest["name"]), joints)
-        boxes = None if manifest["boxes"] is None else torch.tensor(manifest["boxes"], dtype=torch.float32)[list(rows)]
-        fps, count = _rate(manifest["fps"]), _count(folder, manifest)
-        times, fps = picked_times(_times(manifest.get("times"), count), fps, torch.arange(count)[list(rows)])
-        return Clip(str(manifest["name"]), frames, joints, fps, masks, boxes, str(manifest["kind"]), times)
+        masks = _pictures(folder, "masks", rows, sums) if claims.masks else None
+        if len(joints) != claims.frames or (boxes is not None and len(boxes) != claims.frames):
+            raise ValueError(f"{claims.frames} frames, {len(joints)} poses and {'no' if boxes is None else len(boxes)} boxes")
+        chosen = torch.arange(claims.frames)[list(rows)]
+        times, fps = picked_times(_times(manifest.get("times"), claims.frames), claims.fps, chosen)
+        boxes = None if boxes is None else boxes[chosen]
+        clip = Clip(claims.name, frames, joints[chosen], fps, masks, boxes, claims.kind, times)
+        if clip.size != claims.size:
+            raise ValueError(f"pictures of {clip.size} pixels, and it says {claims.size}")
+        check_clip(clip)
+        return clip
     except InputError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:  # RecursionError, too
@@ -152,13 +174,23 @@ def count_frames(folder: Path) -> int:
     Raises:
         InputError: not a clip folder.
     """
-    return _count(Path(folder), _manifest(Path(folder)))
+    return read_claims(folder).frames
+
+
+def read_claims(folder: Path) -> Claims:
+    """What a clip folder's manifest says of the clip, each value checked; nothing else is read.
+
+    Raises:
+        InputError: not a clip folder, or damaged.
+    """
+    return _claims(Path(folder), _manifest(Path(folder)))
 
 
 def is_prepared(folder: Path, source: Source, settings: Mapping[str, Any]) -> bool:
     """Whether a folder holds a clip of this version from this video with these settings; reads the manifest only."""
     try:
         manifest = _manifest(Path(folder))
+        _claims(Path(folder), manifest)
     except InputError:
         return False
     same_source = isinstance(manifest.get("source"), dict) and manifest["source"].get("sha256") == source.sha256
@@ -249,22 +281,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _count(folder: Path, manifest: Mapping[str, Any]) -> int:
-    """The number of frames, which cannot be more than the files that have a checksum."""
-    count, sums = manifest.get("frames"), manifest.get("checksums")
-    if type(count) is not int or not isinstance(sums, dict) or not 1 <= count <= len(sums):
-        raise InputError(
-            f"The clip folder {folder} is damaged (its manifest has no number of frames that fits its files): prepare it again."
-        )
-    return count
-
-
-def _rate(fps: Any) -> float:
-    """Frames per second."""
-    rate = float(fps)
-    if not 0 < rate <= MOST_RATE:
-        raise ValueError(f"{rate} frames per second")
-    return rate
+def _claims(folder: Path, manifest: Mapping[str, Any]) -> Claims:
+    try:
+        claims = build(Claims, {one.name: manifest[one.name] for one in fields(Claims)}, "its manifest")
+        sums = manifest["checksums"]
+        if not isinstance(sums, dict) or claims.frames > len(sums):
+            raise InputError("its manifest has no number of frames that fits its files")
+    except KeyError as error:
+        raise InputError(f"The clip folder {folder} is damaged (its manifest lacks {error}): prepare it again.") from error
+    except InputError as error:
+        raise InputError(f"The clip folder {folder} is damaged ({error}): prepare it again.") from error
+    return claims
 
 
 def _times(seconds: Any, count: int) -> Tensor | None:
@@ -272,8 +299,8 @@ def _times(seconds: Any, count: int) -> Tensor | None:
     if seconds is None:
         return None
     times = torch.tensor(seconds, dtype=torch.float64)
-    if times.shape != (count,) or not times.isfinite().all() or (times.diff() <= 0).any():
-        raise ValueError("its times are not one a frame, each later than the one before")
+    if times.shape != (count,) or not times.isfinite().all() or (times.diff() <= 0).any() or (times.abs() > LONGEST).any():
+        raise ValueError("its times are not one a frame, each later than the one before, within a year")
     return times
 
 

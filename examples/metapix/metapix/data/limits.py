@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from gan_meta.image_files import open_image
 from gan_meta.image_pixels import upright_rgb
+from gan_meta.memory import free, in_words
 from metapix.errors import InputError
 
+_LOWER = "lower the size (recipe.size), recipe.batch_size or the widths of [model], take fewer --frames, or a machine with more memory"
 PIXEL_LIMIT = 64 * 10**6
 """Of one picture or video frame: 8K video has 33 million."""
 
@@ -32,6 +35,21 @@ def check_pixels(width: int, height: int, where: object) -> None:
     """
     if width < 1 or height < 1 or width * height > PIXEL_LIMIT:
         raise InputError(f"{where} has pictures of {width} x {height} pixels; 1 to {PIXEL_LIMIT:,} pixels can be read.")
+
+
+def check_room(needed: float, what: str, lower: str = _LOWER, device: torch.device | None = None) -> None:
+    """Refuse work for which there is no memory.
+
+    Args:
+        needed: bytes, about.
+        what: the work, as the subject of a sentence.
+
+    Raises:
+        InputError: saying how much it takes, how much there is, and what to lower.
+    """
+    there: float = torch.cuda.mem_get_info(device)[0] if device is not None and device.type == "cuda" else free()
+    if needed > there:
+        raise InputError(f"{what} takes about {in_words(needed)} of memory, and {in_words(there)} are free; {lower}")
 
 
 def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metapix.data.clip import Clip
+from metapix.data.clip import MOST_RATE, Clip
 from metapix.data.crop import CROPS, camera_to_crop, crop_picture, plan_boxes
-from metapix.data.folder import MOST_RATE, Head, Source, check_replaceable, is_prepared, read_clip, write_pictures
+from metapix.data.folder import Head, Source, check_replaceable, is_prepared, read_clip, write_pictures
 from metapix.data.journal import Journal
 from metapix.data.look import Progress, look_at
 from metapix.data.main_person import MainPersonEstimator

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +20,10 @@ from metapix.data.pose import PoseEstimator
 from metapix.errors import InputError
 from metapix.evaluation.crops import crop_scores, face_box, person_box
 from metapix.evaluation.pose_fidelity import pose_scores
-from metapix.files import write_text
+from metapix.files import read_json, write_text
 from metapix.poses.pose_input import person_discs, to_bytes, to_unit
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, float]
 """The scores of a frame; what is not defined for it is left out."""
@@ -64,9 +68,9 @@ class FrameScores:
             InputError: when they hold NaN.
         """
         first = len(self.rows)
-        if bool(torch.isnan(generated).any()):
-            broken = first + int(torch.isnan(generated).flatten(1).any(1).nonzero()[0])
-            raise InputError(f"the generated frame {broken} of {self._truth.name} holds NaN")
+        if not bool(generated.isfinite().all()):
+            broken = first + int((~generated.isfinite()).flatten(1).any(1).nonzero()[0])
+            raise InputError(f"the generated frame {broken} of {self._truth.name} holds NaN or an infinity")
         part = self._truth.select(slice(first, first + len(generated)))
         stored = to_bytes(generated)
         images, real = to_unit(stored), to_unit(part.frames)
@@ -164,6 +168,34 @@ def read_rows(path: Path) -> list[Row]:
             return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
     except (ValueError, AttributeError, csv.Error) as error:
         raise InputError(f"{path} is damaged ({error}); delete it and the .json file beside it, and run again") from error
+
+
+def forget_damaged(files: Iterable[Path], scores_of: Callable[[Mapping[str, Any]], Any]) -> None:
+    """Remove kept results that cannot be used, so that they are scored anew, and say so.
+
+    Args:
+        scores_of: from a result to its scores by name.
+    """
+    for file in files:
+        if file.is_file():
+            try:
+                result = read_json(file, dict)
+                _check_kept(result, scores_of(result))
+            except InputError as error:
+                log.warning("%s is scored anew: %s", file.name, error)
+                file.unlink()
+
+
+def _check_kept(result: Mapping[str, Any], scores: Any) -> None:
+    numbers = [scores.get(name, 0.0) for name in HIGHER_IS_BETTER] if isinstance(scores, Mapping) else [None]
+    numbers += [result.get(name, 0.0) for name in ("seconds", "cpu_seconds", "strength", "steps")]
+    reasons = result.get("not_computed")
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in numbers):
+        raise InputError("a score is no finite number")
+    if type(result.get("frames")) is not int or result["frames"] < 1:
+        raise InputError("it says of no frame that it was scored")
+    if not isinstance(reasons, Mapping) or not all(isinstance(reason, str) for reason in reasons.values()):
+        raise InputError("it does not say what was not computed")
 
 
 def _spread(rows: Sequence[Row], scores: Mapping[str, Tensor]) -> None:

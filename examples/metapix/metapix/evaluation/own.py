@@ -22,10 +22,11 @@ from metapix.evaluation.score_cell import copied_frames
 from metapix.evaluation.starts import LEARNS, digest_of, file_digest
 from metapix.evaluation.videos import TestVideo
 from metapix.files import write_text
-from metapix.people import conditioning_by, start_with_recipe
+from metapix.people import conditioning_by, objective_of, start_with_recipe
 from metapix.personalize import generate, personalize, pose_inputs
 from metapix.recipe import Recipe, facts_of
 from metapix.reference import reference_of
+from metapix.room import check_game
 
 RELEASE = 2
 """Of what a cell's files hold."""
@@ -236,7 +237,8 @@ def _adapted(
     pair: gm.GANPair, conditioning: Conditioning, cell: OwnCell, start: OwnStart, shots: Clip
 ) -> tuple[gm.GANPair, dict[str, Any]]:
     """The start, personalised, and what was chosen on the way."""
-    recipe, objective = start.recipe, start.recipe.objective()
+    recipe, objective = start.recipe, objective_of(start.recipe)
+    check_game(pair, recipe, conditioning.count(len(shots)), str(start.file))
     inner, weight = recipe.inner(cell.steps), recipe.person_weight
     if not (cell.steps and start.choosing):
         return personalize(pair, shots, objective, inner, cell.seed, person_weight=weight), {}

@@ -12,7 +12,7 @@ from typing import Any
 from gan_meta.distributed import World
 from metapix.errors import InputError
 from metapix.evaluate import Row, make_row
-from metapix.evaluation.frame_scores import HIGHER_IS_BETTER
+from metapix.evaluation.frame_scores import HIGHER_IS_BETTER, forget_damaged
 from metapix.evaluation.own import Grid, OwnCell, OwnStart, cells_of, job_of, result_file
 from metapix.evaluation.own_videos import Holes, Tick
 from metapix.evaluation.run import run_jobs
@@ -73,6 +73,7 @@ def evaluation(
         if tick is not None:
             tick(done, total)
 
+    world.on_first(lambda: forget_damaged([result_file(cell, folder) for cell in cells], lambda result: result))
     jobs = {job.made: job for job in (job_of(cell, folder) for cell in cells)}
     missing += run_jobs(list(jobs.values()), workers, world, note).items()
     lines = _lines(cells, folder)

@@ -12,9 +12,8 @@ import torch
 from gan_meta.naming import unknown_name
 from gan_meta.seeds import derive_seed
 from metapix.data.clip import Clip
-from metapix.data.folder import count_frames, is_clip_folder, read_clip
+from metapix.data.folder import is_clip_folder, read_claims, read_clip
 from metapix.errors import InputError
-from metapix.files import read_json
 from metapix.tasks import TRAIN_SHARE
 
 SELECTIONS = ("even", "random", "released")
@@ -92,12 +91,8 @@ class TestVideo:
         """
         if not is_clip_folder(folder):
             raise InputError(f"{folder} is not a clip folder; `metapix prepare` makes one of a video")
-        manifest, frames = folder / "manifest.json", count_frames(folder)
-        document = read_json(manifest, dict, "prepare the clip again")
-        name, kind = document.get("name"), document.get("kind")
-        if not isinstance(name, str) or not isinstance(kind, str):
-            raise InputError(f"{manifest} is damaged (it has no name or no kind): prepare the clip again")
-        return cls(folder, name, kind, frames, hashlib.sha256(manifest.read_bytes()).hexdigest()[:16])
+        claims, manifest = read_claims(folder), folder / "manifest.json"
+        return cls(folder, claims.name, claims.kind, claims.frames, hashlib.sha256(manifest.read_bytes()).hexdigest()[:16])
 
     @property
     def border(self) -> int:

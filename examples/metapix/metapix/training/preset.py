@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomllib
 
 import gan_meta as gm
+from gan_meta.game.inner import FREEZE_D, OPTIMIZERS, PRECISIONS, UPDATES
 from gan_meta.naming import unknown_name
+from gan_meta.trainer import META_SCHEDULES
 from metapix.errors import InputError
 from metapix.files import read_toml
-from metapix.plain import build
+from metapix.plain import OneOf, Within, build, check_fields
 from metapix.poses.pose_labels import POSE_INPUTS
 from metapix.recipe import MODELS, SETTINGS, Recipe
 
+MOST_STEPS = 10**9
 PRESETS = ("demo", "paper", "posewarp-demo", "posewarp-paper")
 _OF_POSEWARP = "posewarp-"
 
@@ -32,45 +35,64 @@ class Data:
         people, frames, fps: drawn people, and frames of each, where no data is named.
     """
 
-    pose: str = "heatmaps"
-    people: int = 32
-    frames: int = 40
-    fps: float = 12.0
+    pose: Annotated[str, OneOf(POSE_INPUTS)] = "heatmaps"
+    people: Annotated[int, Within(1, 100_000)] = 32
+    frames: Annotated[int, Within(2, 100_000)] = 40
+    fps: Annotated[float, Within(0, 1000, above=True)] = 12.0
 
     def __post_init__(self) -> None:
-        if self.pose not in POSE_INPUTS:
-            raise ValueError(unknown_name("pose input", self.pose, POSE_INPUTS))
-        if self.people < 1 or self.frames < 2 or not 0 < self.fps <= 1000:
-            raise ValueError(
-                "people must be at least 1, frames at least 2 and fps above 0 and at most 1000; "
-                f"got people={self.people}, frames={self.frames}, fps={self.fps}"
-            )
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Further arguments of :class:`gan_meta.InnerLoop`, which says what they mean; ``None``: its own default."""
+
+    steps: Annotated[int | None, Within(0, MOST_STEPS)] = None
+    optimizer: Annotated[str | None, OneOf(OPTIMIZERS)] = None
+    betas: Annotated[tuple[float, float] | None, Within(0, 1)] = None
+    eps: Annotated[float | None, Within(0, 1)] = None
+    update: Annotated[str | None, OneOf(UPDATES)] = None
+    update_ratio: Annotated[tuple[int, int] | None, Within(1, 1000)] = None
+    freeze_d: Annotated[str | None, OneOf(FREEZE_D)] = None
+    roles: Mapping[str, str] | None = None
+    unique_samples: bool | None = None
+    precision: Annotated[str | None, OneOf(PRECISIONS)] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class Pretrain:
     """Arguments of :func:`gan_meta.pretrain`; ``steps`` wins over ``epochs``."""
 
-    epochs: float = 10
-    steps: int | None = None
-    checkpoint_every: int = 500
+    epochs: Annotated[float, Within(0, 1e6, above=True)] = 10
+    steps: Annotated[int | None, Within(1, MOST_STEPS)] = None
+    checkpoint_every: Annotated[int, Within(1, MOST_STEPS)] = 500
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class MetaTrain:
     """Arguments of :class:`gan_meta.FewShotTasks` (``shots``), :func:`gan_meta.algorithms.create` and :class:`gan_meta.MetaTrainer`."""
 
-    shots: int = 5
-    queries: int = 0
-    algorithm: str = "reptile"
-    iterations: int = 300
-    meta_lr: float = 1.0
-    meta_schedule: str = "linear"
-    meta_batch_size: int = 1
+    shots: Annotated[int, Within(1, 1000)] = 5
+    queries: Annotated[int, Within(0, 1000)] = 0
+    algorithm: Annotated[str, OneOf(gm.algorithms.available)] = "reptile"
+    iterations: Annotated[int, Within(1, MOST_STEPS)] = 300
+    meta_lr: Annotated[float, Within(0, 1000)] = 1.0
+    meta_schedule: Annotated[str, OneOf(META_SCHEDULES)] = "linear"
+    meta_batch_size: Annotated[int, Within(1, 1000)] = 1
     meta_optimizer: str = "sgd"
-    clip_norm: float | None = None
+    clip_norm: Annotated[float | None, Within(0, 1e9, above=True)] = None
     carry_optimizer: bool = False
-    checkpoint_every: int = 25
+    checkpoint_every: Annotated[int, Within(1, MOST_STEPS)] = 25
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -174,12 +196,9 @@ def _change(tables: dict[str, Any], change: str) -> None:
 
 def _inner(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of InnerLoop that the recipe does not have already."""
-    given = dict(tables.get("inner", {}))
-    ours = set(SETTINGS)
-    known = {option.name for option in dataclasses.fields(gm.InnerLoop)} - ours - {"random_augment"}
+    given = tables.get("inner", {})
     for key in given:
-        if key in ours:
+        if key in SETTINGS:
             raise InputError(f"{key!r} is said once, in [recipe], for pretraining, meta-training and personalising alike")
-        if key not in known:
-            raise InputError(unknown_name("key of [inner]", key, known))
-    return given
+    build(Inner, given, "[inner]")
+    return dict(given)

@@ -16,13 +16,15 @@ from gan_meta.checkpoint import CheckpointError, pair_facts
 from gan_meta.distributed import ALONE, World
 from gan_meta.models.outline import outline
 from metapix.conditioning import conditioning_of
+from metapix.data.limits import check_room
 from metapix.errors import InputError
-from metapix.people import on_device
+from metapix.people import check_model, objective_of, on_device
 from metapix.poses.pose_input import flip
 from metapix.poses.pose_labels import LABEL_MODEL, pose_facts, pose_of, pose_of_model
 from metapix.ranks import in_turn
-from metapix.recipe import MODELS, Recipe, has_recipe, recipe_of
+from metapix.recipe import MODELS, has_recipe, recipe_of
 from metapix.reference import reference_of
+from metapix.room import check_game
 from metapix.training.claim import claim
 from metapix.training.log import TrainingLog
 from metapix.training.preset import Preset
@@ -64,8 +66,9 @@ def pretrain(
     world.on_first(lambda: claim(out, "pretrain", settings, subjects, seed, options.resume, PRETRAINED))
     preset = in_turn(world, lambda: with_statistics(given, subjects, out))
     torch.manual_seed(seed)
-    pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), _objective(preset.recipe)))
+    pair, objective = in_turn(world, lambda: (on_device(create_pair(preset), str(world.device)), objective_of(preset.recipe)))
     conditioning = conditioning_of(pair)
+    check_game(pair, preset.recipe, preset.recipe.batch_size, "[recipe]")
     samples = Together([conditioning.examples(samples) for samples in samples_on(subjects, world.device)])
     shown = Shown(subjects, conditioning)
     inner = conditioning.fit(dataclasses.replace(preset.recipe.inner(0), augment=(flip,)))
@@ -167,6 +170,7 @@ def create_pair(preset: Preset) -> gm.GANPair:
         weights = sum(weight.numel() for weight in outline(name, arguments).parameters())
         if weights > _MOST_WEIGHTS:
             raise InputError(f"a pair of {weights:,} weights; {_MOST_WEIGHTS:,} can be trained here")
+        check_room(4 * weights, f"a pair of {weights:,} weights")
         pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
@@ -174,25 +178,21 @@ def create_pair(preset: Preset) -> gm.GANPair:
         raise InputError(
             f"[model]: {name!r} takes more than poses; `metapix pretrain` trains {', '.join(MODELS)} (see `metapix train-start`)"
         )
-    _check_model(pair, preset.recipe, "[model]")
+    check_model(pair, preset.recipe, "[model]")
     if pose_of(pair) != preset.data.pose:
         raise InputError(f"[model]: {name!r} takes its poses as {pose_of(pair)}, and [data] says pose = {preset.data.pose!r}")
     return pair
 
 
-def _check_model(pair: gm.GANPair, recipe: Recipe, where: str) -> None:
-    if (pose_of(pair) == "joints") != (recipe.model == "posewarp"):
-        raise InputError(f"{where}: the pair is built as {pair.model_name!r}, and [recipe] says model = {recipe.model!r}; make them one")
-
-
 def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int, device: str, kept: Mapping[str, Any]) -> gm.MetaTrainer:
     """The trainer of these settings, from the start in a file."""
     pair = on_device(gm.load_pair(init), device)
-    _check_model(pair, preset.recipe, str(init))
+    check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
+    check_game(pair, preset.recipe, conditioning.count(preset.meta_train.shots), "[recipe]")
     options = dataclasses.asdict(preset.meta_train)
     shots, queries, name, carry = (options.pop(key) for key in ("shots", "queries", "algorithm", "carry_optimizer"))
-    objective, game = _objective(preset.recipe), conditioning.fit(preset.game())
+    objective, game = objective_of(preset.recipe), conditioning.fit(preset.game())
     people, names = samples_on(subjects, device), [subject.name for subject in subjects]
     with _refused(ValueError, TypeError):
         tasks = conditioning.tasks(people, shots, queries, names)
@@ -219,13 +219,6 @@ def _refused(*errors: type[Exception]) -> Iterator[None]:
     except CheckpointError:
         raise
     except errors as error:
-        raise InputError(str(error)) from error
-
-
-def _objective(recipe: Recipe) -> gm.Objective:
-    try:
-        return recipe.objective()
-    except (ValueError, ImportError) as error:
         raise InputError(str(error)) from error
 
 

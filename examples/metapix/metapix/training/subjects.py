@@ -13,6 +13,7 @@ from gan_meta.seeds import derive_seed
 from metapix.data.clip import Clip
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import count_frames, is_clip_folder, read_clip
+from metapix.data.limits import check_room
 from metapix.data.pictures import find_pictures
 from metapix.data.released import is_released_folder, read_released
 from metapix.errors import InputError
@@ -120,6 +121,9 @@ def _held(clip: Clip, pose: str) -> Subject:
 
 
 def _drawn(data: Data, size: int, seed: int, tick: Tick | None) -> list[Subject]:
+    pixels = data.people * data.frames * size**2
+    what = f"{data.people} drawn people with {data.frames} frames of {size} x {size} pixels"
+    check_room(4 * pixels, what, "lower data.people or data.frames")
     subjects = []
     for number in range(data.people):
         clip = draw_clip(derive_seed(seed, "training", number) % 2**31, data.frames, size, fps=data.fps)

@@ -11,6 +11,7 @@ from typing import Any
 from gan_meta.distributed import ALONE, World
 from gan_meta.naming import unknown_name
 from metapix.errors import InputError
+from metapix.evaluation.frame_scores import forget_damaged
 from metapix.evaluation.reproduce.data import find_people
 from metapix.evaluation.reproduce.folder import FOLDERS_ORDER, claim_folder
 from metapix.evaluation.reproduce.jobs import Workshop, all_jobs
@@ -140,6 +141,7 @@ def run_reproduction(order: Order, world: World, note: Note) -> dict[str, Any]:
     workshop, seeds = plan.workshop, order.all_seeds
     for folder in (workshop.cache.folder, workshop.starts):
         folder.mkdir(parents=True, exist_ok=True)
+    world.on_first(lambda: forget_damaged(workshop.cache.folder.glob("*.json"), lambda result: result.get("scores")))
     problems = plan.problems | run_jobs(all_jobs(workshop, plan.entries, plan.videos, seeds), order.workers, world, note)
     problems |= run_jobs(shown_jobs(workshop, plan.entries, plan.videos), order.workers, world, note)
     results: dict[str, Any] = world.on_first(lambda: write_results(workshop, plan.entries, plan.videos, seeds, order.parts, problems))
@@ -155,6 +157,7 @@ def collect_reproduction(order: Order) -> dict[str, Any]:
     if not (order.out / FOLDERS_ORDER).is_file():
         raise InputError(f"{order.out} holds no reproduction to collect; run the same command without --collect first")
     plan = prepare(order, ALONE, lambda *_: None)
+    forget_damaged(plan.workshop.cache.folder.glob("*.json"), lambda result: result.get("scores"))
     return write_results(plan.workshop, plan.entries, plan.videos, order.all_seeds, order.parts, plan.problems)
 
 
