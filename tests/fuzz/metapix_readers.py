@@ -19,6 +19,7 @@ from metapix.data.pictures import read_picture
 from metapix.data.pose_files import PosesFromFiles
 from metapix.data.prepare import prepare_video
 from metapix.data.released import read_released
+from metapix.data.sound import Sound
 from metapix.data.video import VideoWriter, probe, read_video
 from metapix.errors import InputError
 from metapix.performer import load_performer, save_performer
@@ -177,7 +178,7 @@ def _add_videos(folder: Path, add: Add) -> None:
             container.mux(track.encode(None))
 
         def dub(sound: Path = sound) -> None:
-            with VideoWriter(folder / "with-sound.mp4", fps=10, sound=sound) as writer:
+            with VideoWriter(folder / "with-sound.mp4", fps=10, sound=Sound(sound)) as writer:
                 writer.write(np.zeros((16, 16, 3), np.uint8))
 
         add(f"sound {ending}", sound, dub, InputError)
