@@ -33,25 +33,38 @@ def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
     ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return np.repeat(_eight_bits(picture)[..., None], 3, axis=2)
+        return _grey_of_many_levels(picture)
     if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         return _on_white(picture)
     return np.array(_in_srgb(picture))
 
 
-def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
+def _grey_of_many_levels(picture: Image.Image) -> NDArray[np.uint8]:
+    from PIL import Image
+
     values = np.asarray(picture)
+    grey = Image.fromarray(_eight_bits(picture, values))
+    if "icc_profile" in picture.info:
+        grey.info["icc_profile"] = picture.info["icc_profile"]
+    levels = np.array(_in_srgb(grey))
+    hidden = picture.info.get("transparency")
+    if isinstance(hidden, int):
+        levels[values == hidden] = 255
+    return levels
+
+
+def _eight_bits(picture: Image.Image, values: NDArray[Any]) -> NDArray[np.uint8]:
     top = 65535.0 if picture.mode.startswith("I") else _float_top(values)
     if picture.mode == "I" and not (values.min() >= 0 and values.max() <= top and (picture.format == "PNG" or values.max() > 255)):
         raise ValueError(
             f"it has 32-bit values from {values.min()} to {values.max()}, and which of them is white is not known: "
             "16 bits from 0 to 65535 are read; save it with 8 or 16 bits"
         )
-    levels = np.rint(values * (255 / top)).astype(np.uint8)
+    scaled = np.multiply(values, np.float32(255 / top), dtype=np.float32)
+    levels: NDArray[np.uint8] = np.rint(scaled, out=scaled).astype(np.uint8)
     if picture.format == "TIFF" and _tag(picture, _TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         levels = 255 - levels
-    hidden = picture.info.get("transparency")
-    return np.where(values == hidden, np.uint8(255), levels) if isinstance(hidden, int) else levels
+    return levels
 
 
 def _float_top(values: NDArray[Any]) -> float:

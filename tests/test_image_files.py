@@ -185,23 +185,31 @@ def test_other_colour_models(tmp_path: Path) -> None:
     check(tmp_path / "lab.tif", np.array(lab.convert("RGB")))
 
 
+def fixed(*numbers: float) -> bytes:
+    return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+
+def exponent(value: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(value * 256)) + b"\0\0"
+
+
 def adobe_rgb() -> bytes:
-    """An ICC profile with the primaries and the exponent of Adobe RGB (1998), in the words of the specification."""
-
-    def fixed(*numbers: float) -> bytes:
-        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
-
+    """An ICC profile with the primaries and the exponent of Adobe RGB (1998)."""
     columns = {b"rXYZ": (0.60974, 0.31111, 0.01947), b"gXYZ": (0.20528, 0.62567, 0.06087), b"bXYZ": (0.14919, 0.06322, 0.74457)}
-    tags = {name: b"XYZ \0\0\0\0" + fixed(*column) for name, column in {**columns, b"wtpt": (0.9642, 1.0, 0.8249)}.items()}
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 563) + b"\0\0"
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    tags = {name: b"XYZ \0\0\0\0" + fixed(*column) for name, column in columns.items()}
+    return icc_profile(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), exponent(563 / 256)))
+
+
+def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """The bytes of a display's profile, as the ICC's specification lays them out."""
+    tags = tags | {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249)}
     tags |= {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 6) + b"adobe\0" + bytes(78), b"cprt": b"text\0\0\0\0none\0\0\0\0"}
     table, data, at = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
     for name, content in tags.items():
         padded = content + bytes(-len(content) % 4)
         table += name + struct.pack(">II", at + len(data), len(content))
         data += padded
-    head = struct.pack(">I4sI4s4s4s", at + len(data), b"\0\0\0\0", 0x02400000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    head = struct.pack(">I4sI4s4s4s", at + len(data), b"\0\0\0\0", 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
     head += bytes(28) + fixed(0.9642, 1.0, 0.8249)
     return head.ljust(128, b"\0") + table + data
 
@@ -220,6 +228,16 @@ def test_colours_of_a_wide_profile_become_srgb(tmp_path: Path) -> None:
     cut = read_picture(tmp_path / "cut.png").astype(int)
     assert np.abs(cut - expected)[inside & (X < 15)].max() <= 2
     assert (cut[X >= 15] == 255).all()
+
+
+def test_greys_of_a_profile_become_srgb(tmp_path: Path) -> None:
+    light = (GREY / 255) ** 1.8
+    expected = np.rint(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+    assert np.abs(expected - GREY).max() > 15
+    for name, values in (("a.png", GREY), ("deep.png", GREY.astype(np.uint16) * 257), ("cut.png", np.dstack([GREY, CUT]))):
+        Image.fromarray(values).save(tmp_path / name, icc_profile=icc_profile(b"GRAY", {b"kTRC": exponent(1.8)}))
+        found = read_picture(tmp_path / name).astype(int)
+        assert np.abs(found[:, :15] - expected[:, :15, None]).max() <= 1
 
 
 def test_profiles_that_change_nothing_or_are_damaged(tmp_path: Path) -> None:

@@ -146,8 +146,9 @@ def test_the_first_frames_alone_are_asked_for_in_words(tmp_path: Path, video: Pa
 
 def test_an_empty_first_frame_says_where_counting_starts(tmp_path: Path, video: Path) -> None:
     poses = openpose(tmp_path / "poses", {k: f"f{k}" for k in range(5, 12)})
-    (poses / "f0_keypoints.json").write_text('{"people": []}')
-    check(poses, video, range(5, 12))
+    for people in ([], [{"pose_keypoints_2d": []}]):
+        (poses / "f0_keypoints.json").write_text(json.dumps({"people": people}))
+        check(poses, video, range(5, 12))
     nobody = [{"image_id": 0, "keypoints": [0] * 51}]
     found = results(tmp_path / "poses.json", {k: k for k in range(5, 12)})
     found.write_text(json.dumps(json.loads(found.read_text()) + nobody))

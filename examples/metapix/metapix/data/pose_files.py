@@ -169,7 +169,8 @@ def _openpose_folder(folder: Path) -> People:
     for file, number in zip(files, numbers, strict=True):
         document = read_json(file, dict, _ADVICE, numbers_as_array)
         try:
-            values = [person["pose_keypoints_2d"] for person in document["people"]]
+            # OpenPose has an empty list where it found hands or a face, and no body.
+            values = [points for person in document["people"] if len(points := person["pose_keypoints_2d"])]
             found[number] = _seen(openpose_joints(points) for points in values)
             strange += [is_body_25b(points) for points in values]
         except _NO_POSES as error:
