@@ -63,7 +63,7 @@ def _eight_bits(picture: Image.Image, values: NDArray[Any]) -> NDArray[np.uint8]
     scaled = np.multiply(values, np.float32(255 / top), dtype=np.float32)
     levels: NDArray[np.uint8] = np.rint(scaled, out=scaled).astype(np.uint8)
     if picture.format == "TIFF" and _tag(picture, _TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        levels = 255 - levels
+        levels = np.uint8(255) - levels
     return levels
 
 
