@@ -113,6 +113,10 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
                 )
                 if mode != "RGB" or _changes_colours(transform):
                     return transform.apply(picture if picture.mode == mode else picture.convert(mode))
+    if picture.mode == "LAB":  # by default littlecms looks Lab up in a coarse table, up to 28 levels off
+        exact = ImageCms.Flags.NOOPTIMIZE
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=exact).apply(picture)
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
