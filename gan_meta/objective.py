@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from gan_meta.batch_types import type_problem
+from gan_meta.game.terms import refuse_shared
 from gan_meta.pair import GANPair
 
 Batch = dict[str, Tensor]
@@ -80,6 +82,7 @@ class Objective:
         if pair.discriminator is None:
             return Losses(generator, None, parts)
         discriminator, discriminator_parts = total(ask(self.discriminator_loss, pair, batch, step))
+        refuse_shared(parts, discriminator_parts)
         return Losses(generator, discriminator, {**parts, **discriminator_parts})
 
     def precompute(self, batch: Batch) -> Batch:
@@ -96,12 +99,16 @@ def ask(method: Callable[..., Any], pair: GANPair, batch: Batch, step: int | Non
     """What a method of an objective answers; it is told the step if it asks for it.
 
     Raises:
-        ValueError: when it needs a gradient through what was made under ``torch.inference_mode()``.
+        ValueError: when it needs a gradient through what was made under ``torch.inference_mode()``, or the batch's types do not fit.
     """
     options = {"step": step} if step is not None and asks_for_step(method) else {}
+    given = dict(batch)
     try:
         return method(pair, batch, **options)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
+        problem = type_problem(pair, given, error)
+        if problem is not None:
+            raise ValueError(problem) from error
         if "nference tensor" not in str(error):
             raise
         name = getattr(method, "__qualname__", "the loss")

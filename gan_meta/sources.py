@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_meta.objective import Batch
 from gan_meta.seeds import derive_seed, seeded
-from gan_meta.tasks import FewShotTasks, Task, count_samples, take
+from gan_meta.tasks import FewShotTasks, Task, count_samples, stacked, take
 
 
 class MapDataset(Protocol):
@@ -93,7 +93,7 @@ class _Subject:
                 raise TypeError(
                     f"the dataset's {name!r} is a {type(items[0][name]).__name__}; give the dataset a transform that makes tensors"
                 )
-        return {name: torch.stack([torch.as_tensor(item[name]) for item in items]) for name in names}
+        return stacked(items, [self.indices[index] for index in indices], names)
 
 
 class TaskDatasetTasks:

@@ -186,10 +186,52 @@ def take(samples: Samples, indices: Sequence[int]) -> Batch:
     items: list[Any] = [samples[index] for index in indices]
     if not isinstance(items[0], Mapping):
         raise TypeError(f"a dataset's items must be dicts of tensors (one sample each), got {type(items[0]).__name__}")
-    return {name: torch.stack([torch.as_tensor(item[name]) for item in items]) for name in items[0]}
+    return stacked(items, indices)
+
+
+def stacked(items: Sequence[Mapping[str, Any]], indices: Sequence[int], names: Sequence[str] | None = None) -> Batch:
+    """Samples of a dataset as one batch.
+
+    Args:
+        indices: the samples' numbers, for messages.
+        names: the keys to take; by default those of the first sample.
+
+    Raises:
+        TypeError: for what is no tensor and no number.
+        ValueError: when a sample lacks a key, or has another shape there than the first.
+    """
+    batch: Batch = {}
+    for name in items[0] if names is None else names:
+        tensors = []
+        for index, item in zip(indices, items, strict=True):
+            if name not in item:
+                raise ValueError(f"sample {index} of the dataset has no {name!r}, which sample {indices[0]} has")
+            tensors.append(_as_tensor(item[name], name))
+            if tensors[-1].shape != tensors[0].shape:
+                raise ValueError(
+                    f"the dataset's {name!r} is {tuple(tensors[0].shape)} in sample {indices[0]} and {tuple(tensors[-1].shape)} in sample "
+                    f"{index}; samples of one batch must have one size: give the dataset a transform that brings them to it"
+                )
+        batch[name] = torch.stack(tensors)
+    return batch
+
+
+def _as_tensor(value: Any, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"the dataset's {name!r} is a {type(value).__name__} that makes no tensor ({error}); give the dataset a transform that "
+            "makes tensors"
+        ) from error
 
 
 def _first_dimension(name: str, tensor: Tensor) -> int:
     if not isinstance(tensor, Tensor) or tensor.ndim == 0:
         raise ValueError(f"batch key {name!r} must be a tensor whose first dimension counts the samples")
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized:
+        remedy = "dequantize()" if tensor.is_quantized else "to_padded_tensor(0)" if tensor.is_nested else "to_dense()"
+        raise ValueError(
+            f"batch key {name!r} is a sparse, nested or quantised tensor, of which no samples can be taken; give {name}.{remedy}"
+        )
     return tensor.shape[0]

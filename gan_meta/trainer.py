@@ -194,6 +194,8 @@ class MetaTrainer:
             stack.enter_context(monitor)
             while self.iteration < self.iterations:
                 self._advance(monitor, interruption)
+            if folder is None:  # otherwise it was looked at before it was saved
+                check_weights(self.pair, self._world, f"after iteration {self.iteration}")
         return self.pair
 
     def step(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from gan_meta.game.factory import group_rates, make_optimizer
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.layout import can_be_fused, refuse_overlapping, step_in_layout
-from gan_meta.game.player_loss import own_gradients
+from gan_meta.game.player_loss import check_finite_weights, own_gradients
 from gan_meta.game.rates import has_learned_rates, scaled
 from gan_meta.game.roles import adapts
 from gan_meta.game.table import Table, TurnLosses
@@ -89,7 +89,14 @@ class Game:
         return logs
 
     def finish(self) -> GANPair:
-        """The pair, with no gradients left on it."""
+        """The pair, with no gradients left on it.
+
+        Raises:
+            NonFiniteLossError: when a weight that moved is not finite.
+        """
+        names = [name for names in self.table.adapting.values() for name in names]
+        moved = [weight for weights in self.parameters.values() for weight in weights]
+        check_finite_weights(dict(zip(names, moved, strict=True)), self.position)
         for parameter in self.pair.parameters():
             parameter.grad = None
         return self.pair

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,11 +22,16 @@ def player_loss(objective: Objective, pair: GANPair, batch: Batch, player: str, 
     Args:
         step: the 0-based iteration of the game, for a loss that asks for it.
     """
-    separate = f"{player}_loss"
-    if getattr(type(objective), separate) is getattr(Objective, separate) and type(objective).losses is not Objective.losses:
+    if not has_own_loss(objective, player):
         both = ask(objective.losses, pair, lent(batch), step)
         return present(getattr(both, player), player), dict(both.parts)
-    return total(ask(getattr(objective, separate), pair, lent(batch), step))
+    return total(ask(getattr(objective, f"{player}_loss"), pair, lent(batch), step))
+
+
+def has_own_loss(objective: Objective, player: str) -> bool:
+    """Whether this player's loss is asked for by itself; otherwise it is one of the two that ``losses`` gives."""
+    kind, separate = type(objective), f"{player}_loss"
+    return getattr(kind, separate) is not getattr(Objective, separate) or kind.losses is Objective.losses
 
 
 def lent(batch: Batch) -> Batch:
@@ -48,8 +54,11 @@ def reduce_loss(loss: Tensor, n_samples: int, weights: Tensor | None, what: str,
     """The weighted mean of a loss per sample; a scalar stays as it is.
 
     Raises:
-        ValueError: when the loss has neither one value a sample nor one in all.
+        ValueError: when the loss has neither one value a sample nor one in all, or its values are no real numbers.
     """
+    if not loss.is_floating_point():
+        kind = str(loss.dtype).removeprefix("torch.")
+        raise ValueError(f"{what} is {kind}{where}; a loss is a real number: .float() of a count, .abs() of a complex one")
     if loss.ndim == 0:
         return loss
     if loss.ndim != 1 or len(loss) != n_samples:
@@ -75,6 +84,25 @@ def own_gradients(
     if all(gradient is None for gradient in gradients):
         raise ValueError(f"the {player}'s loss does not depend on any adapting weight of the {player} {where}")
     return gradients
+
+
+def check_finite_weights(named: Mapping[str, Tensor], played: int) -> None:
+    """Refuse weights of which some are no numbers after a game: its last step's gradients show in no loss.
+
+    Raises:
+        NonFiniteLossError: naming the first of them.
+    """
+    held = {name: weight.detach() for name, weight in named.items() if weight.numel()}
+    if not held or not played:
+        return
+    finite = torch.isfinite(torch.stack(torch._foreach_norm(list(held.values()), ord=math.inf)))
+    if bool(finite.all()):
+        return
+    bad = [name for name, is_finite in zip(held, finite.tolist(), strict=True) if not is_finite]
+    raise NonFiniteLossError(
+        f"{bad[0]!r} holds values that are not finite after iteration {played - 1} of the game, its last ({len(bad)} weights do), though "
+        "the losses were: a gradient was not; a lower learning rate usually helps, or eps where a root or a quotient meets 0"
+    )
 
 
 def check_finite(history: Sequence[Mapping[str, Tensor]], first_step: int = 0) -> None:

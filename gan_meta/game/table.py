@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop, Turn
-from gan_meta.game.player_loss import lent, player_loss, present, reduce_loss
+from gan_meta.game.player_loss import has_own_loss, lent, player_loss, present, reduce_loss
 from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
+from gan_meta.game.terms import refuse_reserved, refuse_shared
 from gan_meta.objective import Batch, Objective, ask, asks_for_step, written_losses
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed, random_state, seeded
@@ -75,6 +76,7 @@ class Table:
         always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
         self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
+        self._term_owner: dict[str, str] = {}
         # Losses that know the step may couple samples, or draw, in some iterations only: each is then looked at by itself.
         self._is_same_always = not any(asks_for_step(method) for method in written_losses(objective))
         self._draws_samples = self.pool.is_random or inner.random_augment is not None
@@ -98,6 +100,7 @@ class Table:
             player: reduce_loss(loss, found.n_samples, found.weights, f"the {player}'s loss", where)
             for player, loss in found.players.items()
         }
+        refuse_reserved(found.parts)
         logs = {player: loss.detach() for player, loss in players.items()}
         with torch.no_grad():
             for name, part in found.parts.items():
@@ -177,6 +180,9 @@ class Table:
         losses, parts = {}, {}
         for player in players:
             losses[player], terms = player_loss(self.objective, self.pair, batch, player, step)
+            if has_own_loss(self.objective, player):
+                refuse_shared(terms, [name for name, owner in self._term_owner.items() if owner != player])
+                self._term_owner.update(dict.fromkeys(terms, player))
             parts.update(terms)
         return _Unreduced(losses, parts, count)
 

@@ -15,6 +15,7 @@ from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed
 from gan_meta.tasks import Task, TaskSource, draw_task
 from gan_meta.training.buffers import join, tell, went_bad
+from gan_meta.training.directions import check_direction
 
 
 @dataclass
@@ -111,9 +112,10 @@ class MetaBatch:
         kept, self._kept = self._kept, None
         task = kept[1] if kept is not None and kept[0] == seed else draw_task(self.tasks, seed)
         try:
-            direction = self.algorithm.meta_gradient(pair, task, seed=derive_seed(seed, "game"))
+            given = self.algorithm.meta_gradient(pair, task, seed=derive_seed(seed, "game"))
         except NonFiniteLossError as error:
             raise _TaskFailedError(f"task {task.name!r}: {error}") from error
+        direction = check_direction(given, pair, learned_names(pair, self.algorithm.inner), type(self.algorithm).__name__)
         bad = [name for name, gradient in direction.grads.items() if not bool(torch.isfinite(gradient).all())]
         if bad:
             raise _TaskFailedError(
