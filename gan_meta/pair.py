@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
+
+from gan_meta.copying import Copier
 
 PLAYERS = ("generator", "discriminator")
 _VARIANTS = 64
@@ -90,8 +91,19 @@ class GANPair(nn.Module):
             getattr(self, player).compile(**options)
 
     def clone(self) -> GANPair:
-        """A deep copy that shares nothing with this pair, compiled where :meth:`compile` was called."""
-        copied = copy.deepcopy(self)
+        """A deep copy that shares nothing with this pair, compiled where :meth:`compile` was called.
+
+        Hooks of modules and gradient hooks of parameters come along; those that look at this pair look at the copy there. A tensor
+        attribute that has a graph, as torch's old weight normalisation keeps one, comes along as its values.
+
+        Raises:
+            TypeError: for a module that keeps an iterator which cannot be copied.
+        """
+        return self.copied_by(Copier([self]))
+
+    def copied_by(self, copier: Copier) -> GANPair:
+        """:meth:`clone`, by a copier that copies something else with it."""
+        copied = copier.copy(self)
         # A deep copy of a compiled module is not compiled.
         if self._compile_options is not None:
             copied.compile(**self._compile_options)

@@ -81,6 +81,11 @@ class MetaAlgorithm(ABC):
         """A game of this algorithm: phi, good until its next game, and the last iteration's losses by name."""
         return play(theta, self.objective, support, self.inner, seed, carried=self.carried, share=self.share, workbench=self._workbench)
 
+    @property
+    def played_objective(self) -> Objective:
+        """The objective as the last game left it, for questions about its phi."""
+        return self._workbench.objective or self.objective
+
     def state_tensors(self) -> dict[str, Tensor]:
         """What the algorithm remembers from task to task, for checkpoints; empty for most."""
         return {} if self.carried is None else self.carried.tensors()

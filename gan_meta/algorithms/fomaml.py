@@ -37,6 +37,6 @@ class FOMAML(MetaAlgorithm):
         phi, logs = self.play(pair, task.support, seed)
         buffers = adapted_buffers(phi)
         own = learned_by_player(pair, self.inner)
-        gradients, query_logs = query_gradients(self.objective, phi, query, own, seed, self.query_batch_size, self.inner.steps)
+        gradients, query_logs = query_gradients(self.played_objective, phi, query, own, seed, self.query_batch_size, self.inner.steps)
         grads = {name: gradient for player in own for name, gradient in gradients[player].items()}
         return MetaGradient(grads, {**logs, **query_logs}, buffers)

@@ -51,7 +51,7 @@ class MAML(MetaAlgorithm):
         own = learned_by_player(pair, self.inner)
         depends_on_theta = [name for name, role in resolve_roles(pair, self.inner.all_roles).items() if role != "frozen"]
         wanted = dict.fromkeys(own, depends_on_theta)
-        at_phi, query_logs = query_gradients(self.objective, game.phi, query, wanted, seed, self.query_batch_size, self.inner.steps)
+        at_phi, query_logs = query_gradients(game.objective, game.phi, query, wanted, seed, self.query_batch_size, self.inner.steps)
         at_theta = dict(zip(own, game.pull([at_phi[player] for player in own]), strict=True))
         grads = {name: at_theta[player][name] for player, names in own.items() for name in names}
         return MetaGradient(grads, {**game.logs, **query_logs}, buffers)

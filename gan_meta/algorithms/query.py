@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan_meta.game.copies import copy_objective
 from gan_meta.game.player_loss import NonFiniteLossError, player_loss, reduce_loss
 from gan_meta.game.table import has_batch_statistics
 from gan_meta.objective import Objective
@@ -61,6 +62,7 @@ def query_gradients(
         ValueError: when the query shall be split, but its samples are coupled.
         NonFiniteLossError: when a loss is infinite or not a number.
     """
+    objective = copy_objective(objective, pair, pair).objective
     named = dict(pair.named_parameters())
     gradients: dict[str, dict[str, Tensor]] = {}
     logs: dict[str, float] = {}

@@ -24,7 +24,7 @@ def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoo
 
     Args:
         pair: the start, theta; untouched, bit for bit.
-        objective: what each player minimises.
+        objective: what each player minimises; a copy of it plays, so that nothing that it keeps leads from game to game.
         support: the samples, in any form of :data:`gan_meta.tasks.Samples`.
         inner: the options of the game.
         seed: fixes the draws, and the global generators for what the objective draws itself.
@@ -34,6 +34,7 @@ def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoo
     Raises:
         ValueError: when a role pattern matches nothing, a player has nothing to adapt, the support is empty, a loss has a wrong shape, or
             an optimizer factory makes what a game cannot be played with.
+        TypeError: when a module or the objective keeps what cannot be copied for the game, such as an iterator.
         NonFiniteLossError: when a loss becomes infinite or not a number; the message names the term and the iteration.
 
     Example:
@@ -60,7 +61,8 @@ def play(
         share: how the batches are shared by several ranks that play this game together.
         workbench: where the game is played; phi is then its pair, and good until its next game. By default in memory of its own.
     """
-    game = (workbench or Workbench()).begin(pair, objective, support, inner, seed, share)
+    workbench = workbench or Workbench()
+    game = workbench.begin(pair, objective, support, inner, seed, share)
     history: list[dict[str, Tensor]] = []
     with contextlib.nullcontext() if carried is None else carried.played_on(game):
         for step in range(inner.steps):
@@ -68,4 +70,5 @@ def play(
             if on_step is not None:
                 on_step(step + 1, game.pair, history[-1])
         check_finite(history)
+        workbench.check()
     return game.finish(), {name: float(value) for name, value in history[-1].items()} if history else {}

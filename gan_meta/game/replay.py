@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_meta.game.adam import AdamRates, adam_update
+from gan_meta.game.copies import put_loose, take_loose
 from gan_meta.game.inner import Turn
 from gan_meta.game.instance_norm import ClosedFormInstanceNorm
 from gan_meta.game.layout import as_weight
@@ -24,19 +25,21 @@ def replay(table: Table, state: GameState, fixed: Mapping[str, Tensor], position
 
     Args:
         table: the game's; its own weights and buffers are neither read nor moved.
-        state: where the game stands; its tensors stay as they are.
+        state: where the game stands; its tensors stay as they are. What its modules and objective keep besides tensors is put into the
+            table's.
         fixed: the parameters that do not adapt, by name; a gradient goes to those that require one.
 
     Returns:
         The new state and the iteration's losses by name, as detached scalars.
     """
     logs: dict[str, Tensor] = {}
+    table.objective = put_loose(table.pair, state.loose)
     state = replace(state, buffers={name: buffer.clone() for name, buffer in state.buffers.items()})
     with torch.enable_grad(), table.iteration(position):
         for turn in table.turns:
             state, losses = _play_turn(table, turn, state, fixed, position)
             logs.update(losses.logs)
-    return state, logs
+    return replace(state, loose=take_loose(table.pair, table.objective)), logs
 
 
 def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, Tensor], position: int) -> tuple[GameState, TurnLosses]:
@@ -45,6 +48,7 @@ def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, T
     aliases = {name: weight[...] for player in turn.players for name, weight in _own(table, state, player).items()}
     seated = {**fixed, **state.weights, **aliases, **state.buffers}
     losses = _ask(table.pair, seated, lambda: table.losses(turn, position))
+    state = replace(state, buffers={name: seated[name].detach() for name in state.buffers})
     for player, loss in losses.players.items():
         names = table.adapting[player]
         own = [aliases[name] for name in names]
@@ -69,10 +73,12 @@ class _Seat(nn.Module):
         return question()
 
 
-def _ask(pair: GANPair, tensors: Mapping[str, Tensor], question: Callable[[], TurnLosses]) -> TurnLosses:
+def _ask(pair: GANPair, tensors: dict[str, Tensor], question: Callable[[], TurnLosses]) -> TurnLosses:
+    """The answer; a module that puts another tensor in a buffer's place puts it among the given tensors too."""
     seated = {f"pair.{name}": tensor for name, tensor in tensors.items()}
     with ClosedFormInstanceNorm():
         answer: TurnLosses = torch.func.functional_call(_Seat(pair), seated, (question,))
+    tensors.update({name: seated[f"pair.{name}"] for name in tensors})
     return answer
 
 

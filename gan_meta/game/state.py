@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gan_meta.game.copies import Loose, put_loose, take_loose
 from gan_meta.game.engine import Game
 from gan_meta.game.layout import as_weight
+from gan_meta.game.table import put_buffers
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class GameState:
         means, squares: Adam's running averages of the gradients and of their squares; empty for SGD.
         counts: how many updates Adam has made of each parameter.
         buffers: the pair's buffers; no gradient goes through them.
+        loose: what modules and the objective keep besides; no gradient goes through it either.
     """
 
     weights: dict[str, Tensor]
@@ -28,6 +31,7 @@ class GameState:
     squares: dict[str, Tensor]
     counts: dict[str, int]
     buffers: dict[str, Tensor]
+    loose: Loose
 
     def tensors(self) -> dict[str, Tensor]:
         """What a meta-gradient goes through: weights under their own names, averages under the name with a suffix."""
@@ -55,7 +59,7 @@ def state_of(game: Game) -> GameState:
                 squares[name] = kept["exp_avg_sq"].clone() if kept else torch.zeros_like(parameter)
                 counts[name] = int(kept["step"]) if kept else 0
         buffers = {name: buffer.clone() for name, buffer in game.pair.named_buffers()}
-    return GameState(weights, means, squares, counts, buffers)
+    return GameState(weights, means, squares, counts, buffers, take_loose(game.pair, game.table.objective))
 
 
 def put_back(game: Game, state: GameState, position: int) -> None:
@@ -63,8 +67,8 @@ def put_back(game: Game, state: GameState, position: int) -> None:
     with torch.no_grad():
         for _, name, parameter in _adapting(game):
             parameter.copy_(state.weights[name])
-        for name, buffer in game.pair.named_buffers():
-            buffer.copy_(state.buffers[name])
+    put_buffers(game.pair, state.buffers)
+    game.table.objective = put_loose(game.pair, state.loose)
     put_back_moments(game, state.means, state.squares, state.counts)
     game.position = position
 

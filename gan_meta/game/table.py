@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from gan_meta.contents import is_same
+from gan_meta.game.copies import Loose, put_loose, take_loose
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop, Turn
@@ -18,7 +21,7 @@ from gan_meta.game.roles import adapts, resolve_roles
 from gan_meta.game.terms import refuse_reserved, refuse_shared
 from gan_meta.objective import Batch, Objective, ask, asks_for_step, written_losses
 from gan_meta.pair import GANPair
-from gan_meta.seeds import derive_seed, random_state, seeded
+from gan_meta.seeds import RandomState, derive_seed, random_state, seeded
 from gan_meta.tasks import Samples
 
 _RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
@@ -38,6 +41,14 @@ class _Unreduced(NamedTuple):
     parts: dict[str, Tensor]
     n_samples: int
     weights: Tensor | None = None
+
+
+class _State(NamedTuple):
+    """What a loss may change besides its answer."""
+
+    buffers: dict[str, Tensor]
+    loose: Loose
+    random: RandomState
 
 
 class Table:
@@ -115,21 +126,40 @@ class Table:
         items, weights = drawn.unique(self.dtype)
         if players in self._is_unique:
             return self._forward(players, self._take(items), step)._replace(weights=weights.to(self.device))
-        # Only losses per sample that drew nothing at random are the same for unique samples as for repeats.
-        buffers = [buffer.clone() for buffer in self.pair.buffers()]
-        before = random_state(self.device)
+        # Only losses per sample that drew nothing at random, and left nothing of the batch behind, are the same for unique samples.
+        start = self._state()
         found = self._forward(players, self._take(items), step)
-        drew_nothing = before == random_state(self.device)
-        is_unique = drew_nothing and all(loss.ndim == 1 for loss in (*found.players.values(), *found.parts.values()))
+        is_unique = all(loss.ndim == 1 for loss in (*found.players.values(), *found.parts.values())) and not self._drew(start)
+        if is_unique and not self._is_at(start):
+            moved = self._state()
+            self._put(start)
+            self._forward(players, self._take(drawn.items), step)
+            is_unique = self._is_at(moved)
+            self._put(start)
+            found = self._forward(players, self._take(items), step) if is_unique else found
         if self._is_same_always:
             self._is_unique[players] = is_unique
         if is_unique:
             return found._replace(weights=weights.to(self.device))
-        with torch.no_grad():
-            for buffer, kept in zip(self.pair.buffers(), buffers, strict=True):
-                buffer.copy_(kept)
-        before.restore()
+        self._put(start)
         return self._forward(players, self._take(drawn.items), step)
+
+    def _state(self) -> _State:
+        buffers = {name: buffer.detach().clone() for name, buffer in self.pair.named_buffers()}
+        return _State(buffers, take_loose(self.pair, self.objective), random_state(self.device))
+
+    def _put(self, state: _State) -> None:
+        put_buffers(self.pair, state.buffers)
+        self.objective = put_loose(self.pair, state.loose)
+        state.random.restore()
+
+    def _drew(self, start: _State) -> bool:
+        return start.random != random_state(self.device)
+
+    def _is_at(self, state: _State) -> bool:
+        """Whether buffers, attributes and objective are as in this state."""
+        now = self._state()
+        return is_same([state.buffers, state.loose], [now.buffers, now.loose])
 
     def _take(self, items: Tensor) -> Batch:
         with self._autocast():
@@ -142,11 +172,11 @@ class Table:
     def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
         batch, weights = self._shared_batch(share, drawn)
-        before = random_state(self.device)
+        start = self._state()
         found = self._forward(players, batch, step)
         if any(loss.ndim == 0 for loss in found.players.values()):
             raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
-        if before != random_state(self.device):
+        if self._drew(start):
             raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
         return found._replace(weights=weights.to(self.device), parts=parts)
@@ -213,6 +243,16 @@ class Table:
 def _nothing(_batch: Batch) -> Batch:
     """A batch that is changed at random has no constant tensors."""
     return {}
+
+
+def put_buffers(pair: GANPair, buffers: Mapping[str, Tensor]) -> None:
+    """Set the buffers to these values, which are copied; one of another shape is replaced."""
+    for name, buffer in list(pair.named_buffers()):
+        if buffer.shape == buffers[name].shape and buffer.is_leaf:
+            buffer.detach().copy_(buffers[name])
+        else:
+            owner, _, own_name = name.rpartition(".")
+            pair.get_submodule(owner)._buffers[own_name] = buffers[name].detach().clone()
 
 
 def has_batch_statistics(pair: GANPair) -> bool:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.game.carry import CarriedMoments
+from gan_meta.game.copies import copy_both, put_loose
 from gan_meta.game.engine import Game
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
@@ -41,10 +42,12 @@ class Trajectory(Protocol):
 
     Attributes:
         phi: the adapted pair.
+        objective: as the game leaves it, for the query.
         logs: the last iteration's losses by name.
     """
 
     phi: GANPair
+    objective: Objective
     logs: dict[str, float]
 
     def pull(self, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
@@ -83,12 +86,15 @@ def record(
     if inner.has_own_optimizer:
         raise ValueError('a game with an optimizer factory cannot be differentiated; use "adam" or "sgd"')
     # Fused Adam rounds in another order than replay() does, and both engines shall play the same game, bit for bit.
-    game = Game(pair.clone(), objective, support, inner, seed, fused=False)
+    copies = copy_both(pair, objective)
+    game = Game(copies.pair, copies.objective, support, inner, seed, fused=False)
     with contextlib.nullcontext() if carried is None else carried.played_on(game):
         if memory == "auto":
             fits = inner.steps <= 1 or inner.steps * _graph_bytes(game) <= GRAPH_BYTES
             memory = "unrolled" if fits else "sweep"
-        return Unrolled(game) if memory == "unrolled" else Swept(game)
+        trajectory = Unrolled(game) if memory == "unrolled" else Swept(game)
+        copies.check()
+        return trajectory
 
 
 class Unrolled:
@@ -105,7 +111,7 @@ class Unrolled:
         check_finite(history)
         self._end = {**fixed, **state.weights}
         put_back(game, state, game.inner.steps)
-        self.phi, self.logs = game.finish(), _floats(history)
+        self.phi, self.objective, self.logs = game.finish(), game.table.objective, _floats(history)
 
     def pull(self, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
         """As :meth:`Trajectory.pull`."""
@@ -130,7 +136,8 @@ class Swept:
             history.append(game.step())
         check_finite(history)
         # The game goes on as the workbench of the sweep, so phi is a copy.
-        self.phi, self.logs = game.finish().clone(), _floats(history)
+        self.phi, self.objective, _ = copy_both(game.finish(), game.table.objective)
+        self.logs = _floats(history)
 
     def pull(self, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
         """As :meth:`Trajectory.pull`."""
@@ -200,6 +207,8 @@ def _graph_bytes(game: Game) -> int:
         seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    start = state_of(game)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        replay(game.table, state_of(game).leaves(), _fixed(game), 0)
+        replay(game.table, start.leaves(), _fixed(game), 0)
+    game.table.objective = put_loose(game.pair, start.loose)
     return sum(seen.values())

@@ -1,0 +1,117 @@
+"""What a value holds, however deeply: for copying it whole, and for seeing whether it has changed."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import types
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CONTAINERS = (list, tuple, set, frozenset, dict, collections.deque)
+_NAMED = (type, types.BuiltinFunctionType, types.ModuleType, enum.Enum, torch.dtype, torch.device, torch.layout, torch.memory_format)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), *_NAMED)
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value has no state of its own, or is the same wherever its name is used."""
+    return isinstance(value, _PLAIN)
+
+
+def parts_of(value: object) -> list[Any]:
+    """What a value holds directly: attributes, items, what a function closed over, what a method is bound to, a tensor's hooks."""
+    if isinstance(value, _PLAIN):
+        return []
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if is_filled(cell)]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, weakref.ref):
+        return [value()]
+    if isinstance(value, Tensor):
+        return [*vars(value).values(), *hooks_of(value).values(), *hooks_of(value, "_post_accumulate_grad_hooks").values()]
+    items: list[Any] = []
+    if isinstance(value, dict):
+        items = [*value.keys(), *value.values()]
+    elif isinstance(value, CONTAINERS):
+        items = list(cast(Iterable[Any], value))
+    return [*items, *_attributes(value).values()]
+
+
+def reach(roots: Iterable[object], *, through_functions: bool = True) -> dict[int, Any]:
+    """Everything with a state of its own that the roots hold, however deeply, by identity."""
+    found: dict[int, Any] = {}
+    waiting = list(roots)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _PLAIN) or id(value) in found:
+            continue
+        if isinstance(value, (types.FunctionType, weakref.ref)) and not through_functions:
+            continue
+        found[id(value)] = value
+        waiting += parts_of(value)
+    return found
+
+
+def is_same(one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
+    """Whether two values, of which one may be a copy of the other, hold the same, however deeply."""
+    seen = set() if seen is None else seen
+    if one is other or (id(one), id(other)) in seen:
+        return True
+    seen.add((id(one), id(other)))
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        return one.shape == other.shape and one.dtype == other.dtype and bool(torch.equal(one, other))
+    if isinstance(one, np.ndarray):
+        return bool(np.array_equal(one, other))
+    if isinstance(one, (*_PLAIN, set, frozenset)):
+        return bool(one == other) or bool(one != one and other != other)
+    first, second = _generator_state(one) or parts_of(one), _generator_state(other) or parts_of(other)
+    return len(first) == len(second) and all(is_same(a, b, seen) for a, b in zip(first, second, strict=True))
+
+
+def hooks_of(tensor: Tensor, kind: str = "_backward_hooks") -> Mapping[int, Any]:
+    """A tensor's gradient hooks, of this kind."""
+    return cast(Mapping[int, Any], getattr(tensor, kind, None) or {})
+
+
+def is_filled(cell: types.CellType) -> bool:
+    """Whether a name that a function closes over has a value."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _generator_state(value: Any) -> list[Any]:
+    """A random generator's or an iterator's state, which are no attributes."""
+    if isinstance(value, torch.Generator):
+        return [value.get_state()]
+    if isinstance(value, np.random.Generator):
+        return [value.bit_generator.state]
+    if isinstance(value, np.random.RandomState):
+        return [value.get_state(legacy=False)]
+    if hasattr(value, "getstate"):  # random.Random's
+        return [value.getstate()]
+    return []
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    own = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                own[name] = getattr(value, name)
+    return own

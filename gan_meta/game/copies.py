@@ -1,0 +1,114 @@
+"""What a game is played on: copies of theta and of the objective; and what of their state is neither parameter nor buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from gan_meta.contents import parts_of, reach
+from gan_meta.copying import Copier
+from gan_meta.objective import Objective
+from gan_meta.pair import GANPair
+
+_NOT_LOOSE = ("_parameters", "_buffers", "_modules", "_compiled_call_impl", "_non_persistent_buffers_set")
+_OF_STATE_DICTS = ("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
+
+
+class Copies(NamedTuple):
+    """A game's own pair and objective; ``check()`` refuses a game that has written to what the objective shares with the original."""
+
+    pair: GANPair
+    objective: Objective
+    check: Callable[[], None]
+
+
+class Loose(NamedTuple):
+    """A copy of the state outside of parameters and buffers: the modules' attributes and hooks, and the objective."""
+
+    attributes: list[tuple[nn.Module, dict[str, Any]]]
+    objective: Objective
+
+
+def copy_both(pair: GANPair, objective: Objective) -> Copies:
+    """Copies of both; references between the two, such as a hook that fills a list of the objective, are kept among the copies.
+
+    Raises:
+        TypeError: for what cannot be copied and would lead from game to game, such as an iterator.
+    """
+    copier = Copier([pair, objective])
+    return _with_objective(copier, pair.copied_by(copier), objective)
+
+
+def copy_objective(objective: Objective, theta: GANPair, pair: GANPair) -> Copies:
+    """A copy of the objective, for a pair that is a copy of theta or theta itself.
+
+    Raises:
+        TypeError: as for :func:`copy_both`.
+    """
+    known = reach([theta]) if theta is pair else {id(old): new for old, new in zip(_parts(theta), _parts(pair), strict=True)}
+    known.pop(id(objective), None)
+    return _with_objective(Copier([objective], known), pair, objective)
+
+
+def take_loose(pair: GANPair, objective: Objective) -> Loose:
+    """A copy of the state outside of parameters and buffers, without graphs: no gradient goes through it."""
+    attributes = [(module, _loose(module)) for module in pair.modules()]
+    return _copy_loose(pair, Loose(attributes, objective))
+
+
+def put_loose(pair: GANPair, loose: Loose) -> Objective:
+    """Set a pair's state outside of parameters and buffers to a copy of this one; returns a copy of the objective that belongs to it."""
+    copied = _copy_loose(pair, loose)
+    for module, attributes in copied.attributes:
+        own = vars(module)
+        for name in set(_loose(module)) - set(attributes):
+            own[name].clear() if name.endswith("_hooks") else own.pop(name)
+        own.update(attributes)
+    return copied.objective
+
+
+def _with_objective(copier: Copier, pair: GANPair, objective: Objective) -> Copies:
+    copier.may_share = True
+    copied = copier.copy(objective)
+    shared = list(copier.shared)
+
+    def check() -> None:
+        for tensor, version in shared:
+            if tensor._version != version:
+                raise ValueError(
+                    f"{_path_to(objective, tensor)} was written to by the game, but an objective is the same for all games: make a new "
+                    "tensor instead of changing it in place, or keep it in a buffer of the generator or discriminator"
+                )
+
+    return Copies(pair, copied, check)
+
+
+def _copy_loose(pair: GANPair, loose: Loose) -> Loose:
+    copier = Copier([loose.attributes, loose.objective], {id(part): part for part in _parts(pair)})
+    copier.may_share = True
+    return Loose([(module, copier.copy(attributes)) for module, attributes in loose.attributes], copier.copy(loose.objective))
+
+
+def _loose(module: nn.Module) -> dict[str, Any]:
+    own = vars(module).items()
+    empty_hooks = {name for name, value in own if name.endswith("_hooks") and not value}
+    return {name: value for name, value in own if name not in (*_NOT_LOOSE, *_OF_STATE_DICTS) and name not in empty_hooks}
+
+
+def _parts(pair: GANPair) -> list[nn.Module | Tensor]:
+    return [*pair.modules(), *pair.parameters(), *pair.buffers()]
+
+
+def _path_to(objective: Objective, wanted: object) -> str:
+    """Where an objective keeps a value."""
+    waiting: list[tuple[str, object]] = [(f"{type(objective).__name__}.{name}", value) for name, value in vars(objective).items()]
+    seen: set[int] = set()
+    for path, value in waiting:
+        if value is wanted:
+            return path
+        if id(value) not in seen:
+            seen.add(id(value))
+            waiting += [(path, part) for part in parts_of(value)]
+    return f"a tensor of {type(objective).__name__}"
