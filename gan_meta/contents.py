@@ -62,6 +62,21 @@ def reach(roots: Iterable[object], *, through_functions: bool = True) -> dict[in
     return found
 
 
+def measures_in(root: object) -> list[Any]:
+    """The tensors, arrays and floating-point numbers that a value holds, however deeply, in a fixed order."""
+    seen: set[int] = set()
+    found: list[Any] = []
+    waiting = [root]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (float, Tensor, np.ndarray)):
+            found.append(value)
+        elif not isinstance(value, _PLAIN) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += parts_of(value)
+    return found
+
+
 def is_same(one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
     """Whether two values, of which one may be a copy of the other, hold the same, however deeply."""
     seen = set() if seen is None else seen

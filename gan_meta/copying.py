@@ -120,12 +120,14 @@ class Copier:
         return self.copy(value) if self._leads_inside(value) else value
 
     def _leads_inside(self, value: object) -> bool:
-        return bool(parts_of(value)) and any(number in self._inside for number, item in reach([value]).items() if not isinstance(item, tuple))
+        return bool(parts_of(value)) and any(
+            number in self._inside for number, item in reach([value]).items() if not isinstance(item, tuple)
+        )
 
     def _object(self, value: Any) -> Any:
         if isinstance(value, nn.Module) and parametrize.is_parametrized(value):  # it refuses to tell its state
             copied = self._note(value, type(value).__new__(type(value)))
-            vars(copied).update(self._attributes(value, {name: item for name, item in vars(value).items() if name != "_compiled_call_impl"}))
+            vars(copied).update(self.attributes(value, {name: item for name, item in vars(value).items() if name != "_compiled_call_impl"}))
             return copied
         if hasattr(type(value), "__deepcopy__"):
             return self._note(value, value.__deepcopy__(self._memo))
@@ -138,7 +140,7 @@ class Copier:
         """An object from what it says of itself for pickling; that is how ``copy.deepcopy`` makes one."""
         copied = self._note(value, make(*(self.copy(argument) for argument in arguments)))
         if state is not None:
-            state = self._attributes(value, state) if type(state) is dict else self.copy(state)
+            state = self.attributes(value, state) if type(state) is dict else self.copy(state)
             if hasattr(copied, "__setstate__"):
                 copied.__setstate__(state)
             else:
@@ -152,7 +154,7 @@ class Copier:
             copied[self.copy(key)] = self.copy(item)
         return copied
 
-    def _attributes(self, owner: object, state: Mapping[str, Any]) -> dict[str, Any]:
+    def attributes(self, owner: object, state: Mapping[str, Any]) -> dict[str, Any]:
         """Copies of an object's attributes; what cannot be copied, such as a lock or an open file, a module or objective shares."""
         copied: dict[str, Any] = {}
         for name, value in state.items():

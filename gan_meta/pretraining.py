@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gan_meta.checkpoint import describe_pair
 from gan_meta.distributed import World, current
+from gan_meta.game.copies import copy_objective, show
 from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
@@ -108,7 +109,8 @@ def pretrain(
     world = current()
     if inner.batch_size < world.size:
         raise ValueError(f"{world.size} ranks cannot share batches of {inner.batch_size} samples; start fewer ranks or raise batch_size")
-    game = Game(pair, objective, dataset, inner, seed, FrameShare(world) if world.size > 1 else None)
+    copies = copy_objective(objective, pair, pair)
+    game = Game(pair, copies.objective, dataset, inner, seed, FrameShare(world) if world.size > 1 else None)
     folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
     plain = {
         "seed": describe(seed),
@@ -136,6 +138,8 @@ def pretrain(
         stack.enter_context(monitor)
         while game.position < steps:
             training.advance(monitor, interruption, on_step)
+    copies.check()
+    show(objective, pair, game.table.objective, pair)
     return game.finish()
 
 

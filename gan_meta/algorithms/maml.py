@@ -14,6 +14,7 @@ from gan_meta.algorithms.base import MetaAlgorithm, MetaGradient, adapted_buffer
 from gan_meta.algorithms.query import check_query_batch_size, query_gradients, require_query
 from gan_meta.algorithms.registry import register
 from gan_meta.algorithms.second_order import refuse_first_order_only, refuse_own_optimizer
+from gan_meta.game.hooks import obeyed, without_hooks
 from gan_meta.game.roles import resolve_roles
 from gan_meta.game.unrolled import MEMORY, record
 from gan_meta.naming import unknown_name
@@ -51,7 +52,11 @@ class MAML(MetaAlgorithm):
         own = learned_by_player(pair, self.inner)
         depends_on_theta = [name for name, role in resolve_roles(pair, self.inner.all_roles).items() if role != "frozen"]
         wanted = dict.fromkeys(own, depends_on_theta)
-        at_phi, query_logs = query_gradients(game.objective, game.phi, query, wanted, seed, self.query_batch_size, self.inner.steps)
+        phi = without_hooks(game.phi)
+        at_phi, query_logs = query_gradients(game.objective, phi, query, wanted, seed, self.query_batch_size, self.inner.steps)
         at_theta = dict(zip(own, game.pull([at_phi[player] for player in own]), strict=True))
-        grads = {name: at_theta[player][name] for player, names in own.items() for name in names}
+        # As a backward pass to theta would have it, theta's gradient hooks come last, and those of phi, which is no leaf, not at all.
+        found = {name: at_theta[player][name] for player, names in own.items() for name in names}
+        hooked = obeyed(list(found), list(found.values()), dict(pair.named_parameters()))
+        grads = {name: gradient for name, gradient in zip(found, hooked, strict=True) if gradient is not None}
         return MetaGradient(grads, {**game.logs, **query_logs}, buffers)

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from gan_meta.game.hooks import refuse_backward_hooks
 from gan_meta.game.inner import InnerLoop
 from gan_meta.pair import GANPair
 
@@ -29,6 +30,7 @@ def refuse_first_order_only(pair: GANPair, algorithm: str) -> None:
     Raises:
         ValueError: naming the first such module, the reason, and what to do.
     """
+    refuse_backward_hooks(pair, algorithm)
     for name, module in pair.named_modules():
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise ValueError(

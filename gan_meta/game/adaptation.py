@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from gan_meta.game.carry import CarriedMoments
+from gan_meta.game.copies import show
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
@@ -24,7 +25,8 @@ def adapt(pair: GANPair, objective: Objective, support: Samples, inner: InnerLoo
 
     Args:
         pair: the start, theta; untouched, bit for bit.
-        objective: what each player minimises; a copy of it plays, so that nothing that it keeps leads from game to game.
+        objective: what each player minimises; a copy of it plays, so that nothing that it keeps leads from game to game. What this
+            game leaves in it can be looked at afterwards; the next one begins where this one began.
         support: the samples, in any form of :data:`gan_meta.tasks.Samples`.
         inner: the options of the game.
         seed: fixes the draws, and the global generators for what the objective draws itself.
@@ -71,4 +73,5 @@ def play(
                 on_step(step + 1, game.pair, history[-1])
         check_finite(history)
         workbench.check()
+        show(objective, pair, game.table.objective, game.pair)
     return game.finish(), {name: float(value) for name, value in history[-1].items()} if history else {}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from gan_meta.contents import parts_of, reach
+from gan_meta.contents import is_same, parts_of, reach
 from gan_meta.copying import Copier
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 
-_NOT_LOOSE = ("_parameters", "_buffers", "_modules", "_compiled_call_impl", "_non_persistent_buffers_set")
+_NOT_LOOSE = ("_parameters", "_buffers", "_modules", "_compiled_call_impl", "_compile_options", "_non_persistent_buffers_set")
 _OF_STATE_DICTS = ("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
 
@@ -22,6 +23,17 @@ class Copies(NamedTuple):
     pair: GANPair
     objective: Objective
     check: Callable[[], None]
+
+
+class _Mark(NamedTuple):
+    """Where an objective's games begin, and what the last one left in it to be looked at."""
+
+    begin: dict[str, Any]
+    left: dict[str, Any]
+
+
+_MARKS: dict[int, _Mark] = {}
+"""Of the objectives that a game has changed, by identity, as long as they live."""
 
 
 class Loose(NamedTuple):
@@ -37,6 +49,7 @@ def copy_both(pair: GANPair, objective: Objective) -> Copies:
     Raises:
         TypeError: for what cannot be copied and would lead from game to game, such as an iterator.
     """
+    rewind(objective)
     copier = Copier([pair, objective])
     return _with_objective(copier, pair.copied_by(copier), objective)
 
@@ -47,9 +60,26 @@ def copy_objective(objective: Objective, theta: GANPair, pair: GANPair) -> Copie
     Raises:
         TypeError: as for :func:`copy_both`.
     """
-    known = reach([theta]) if theta is pair else {id(old): new for old, new in zip(_parts(theta), _parts(pair), strict=True)}
-    known.pop(id(objective), None)
-    return _with_objective(Copier([objective], known), pair, objective)
+    rewind(objective)
+    return _with_objective(Copier([objective], _counterparts(theta, pair)), pair, objective)
+
+
+def show(objective: Objective, theta: GANPair, played: Objective, pair: GANPair) -> None:
+    """Put what a game left in its copy of an objective into the objective, to be looked at; the next game begins without it."""
+    begin, left = vars(objective), _attributes_for(played, pair, theta)
+    if is_same(begin, left):
+        return
+    if id(objective) not in _MARKS:
+        weakref.finalize(objective, _MARKS.pop, id(objective), None)
+    _MARKS[id(objective)] = _Mark(begin, left)
+    objective.__dict__ = _attributes_for(played, pair, theta)  # all at once: another thread may be copying it
+
+
+def rewind(objective: Objective) -> None:
+    """Set an objective to where its games begin, unless its attributes were set since the last one."""
+    mark = _MARKS.get(id(objective))
+    if mark is not None and is_same(mark.left, vars(objective)):
+        objective.__dict__ = mark.begin
 
 
 def take_loose(pair: GANPair, objective: Objective) -> Loose:
@@ -85,10 +115,22 @@ def _with_objective(copier: Copier, pair: GANPair, objective: Objective) -> Copi
     return Copies(pair, copied, check)
 
 
+def _attributes_for(objective: Objective, pair: GANPair, other: GANPair) -> dict[str, Any]:
+    """A copy of the objective's attributes, in which parts of a pair are those of another one."""
+    copier = Copier([objective], _counterparts(pair, other))
+    copier.may_share = True
+    return copier.attributes(objective, vars(objective))
+
+
+def _counterparts(old: GANPair, new: GANPair) -> dict[int, Any]:
+    """The parts of a pair in place of those of another, by identity; where both are one, everything that it holds is its own."""
+    return reach([old]) if old is new else {id(part): other for part, other in zip(_parts(old), _parts(new), strict=True)}
+
+
 def _copy_loose(pair: GANPair, loose: Loose) -> Loose:
     copier = Copier([loose.attributes, loose.objective], {id(part): part for part in _parts(pair)})
     copier.may_share = True
-    return Loose([(module, copier.copy(attributes)) for module, attributes in loose.attributes], copier.copy(loose.objective))
+    return Loose([(module, copier.attributes(module, attributes)) for module, attributes in loose.attributes], copier.copy(loose.objective))
 
 
 def _loose(module: nn.Module) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gan_meta.game.adam import AdamRates, adam_update
 from gan_meta.game.copies import put_loose, take_loose
+from gan_meta.game.hooks import obeyed
 from gan_meta.game.inner import Turn
 from gan_meta.game.instance_norm import ClosedFormInstanceNorm
 from gan_meta.game.layout import as_weight
@@ -52,7 +53,8 @@ def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, T
     for player, loss in losses.players.items():
         names = table.adapting[player]
         own = [aliases[name] for name in names]
-        gradients = own_gradients(loss, own, player, position, retain_graph=True, create_graph=True)
+        found = own_gradients(loss, own, player, position, retain_graph=True, create_graph=True)
+        gradients = obeyed(names, found, dict(table.pair.named_parameters()))
         steps = zip(names, scaled(names, gradients, fixed), strict=True)
         state = _moved(table, state, {name: step for name, step in steps if step is not None}, position, player)
     return state, losses

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_meta.contents import is_same
+from gan_meta.contents import is_same, measures_in
 from gan_meta.game.copies import Loose, put_loose, take_loose
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
+from gan_meta.game.hooks import refuse_unplayable
 from gan_meta.game.inner import InnerLoop, Turn
 from gan_meta.game.player_loss import has_own_loss, lent, player_loss, present, reduce_loss
 from gan_meta.game.pool import SamplePool
@@ -24,7 +25,7 @@ from gan_meta.pair import GANPair
 from gan_meta.seeds import RandomState, derive_seed, random_state, seeded
 from gan_meta.tasks import Samples
 
-_RATHER = 'use parallel="tasks", or losses with one value a sample and no random draws'
+_RATHER = 'use parallel="tasks", or losses with one value a sample no random draws and nothing kept'
 
 
 class TurnLosses(NamedTuple):
@@ -49,6 +50,11 @@ class _State(NamedTuple):
     buffers: dict[str, Tensor]
     loose: Loose
     random: RandomState
+
+    @property
+    def kept(self) -> list[object]:
+        """What is kept from one loss to the next."""
+        return [self.buffers, [attributes for _, attributes in self.loose.attributes], self.loose.objective]
 
 
 class Table:
@@ -78,6 +84,7 @@ class Table:
             player: [name for name, _ in pair.player_parameters(player) if adapts(self.roles[name])] for player in pair.players
         }
         self._check_players()
+        refuse_unplayable(pair, (name for names in self.adapting.values() for name in names), is_shared=share is not None)
         self.turns = self._playable_turns()
         reference = next(pair.parameters())
         self.device, self.dtype = reference.device, reference.dtype
@@ -134,7 +141,7 @@ class Table:
             moved = self._state()
             self._put(start)
             self._forward(players, self._take(drawn.items), step)
-            is_unique = self._is_at(moved)
+            is_unique = is_same(measures_in(moved.kept), measures_in(self._state().kept))
             self._put(start)
             found = self._forward(players, self._take(items), step) if is_unique else found
         if self._is_same_always:
@@ -158,8 +165,7 @@ class Table:
 
     def _is_at(self, state: _State) -> bool:
         """Whether buffers, attributes and objective are as in this state."""
-        now = self._state()
-        return is_same([state.buffers, state.loose], [now.buffers, now.loose])
+        return is_same(state.kept, self._state().kept)
 
     def _take(self, items: Tensor) -> Batch:
         with self._autocast():
@@ -172,11 +178,14 @@ class Table:
     def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
         batch, weights = self._shared_batch(share, drawn)
-        start = self._state()
+        if players not in self._is_unique:
+            self._is_unique[players] = True
+            self._refuse_keeping(players, drawn, batch, step)
+        before = random_state(self.device)
         found = self._forward(players, batch, step)
         if any(loss.ndim == 0 for loss in found.players.values()):
             raise ValueError(f"a loss that is one scalar couples the samples of a batch, which several ranks cannot share; {_RATHER}")
-        if self._drew(start):
+        if before != random_state(self.device):
             raise ValueError(f"the losses draw random numbers, so ranks that share a batch would draw others than one alone; {_RATHER}")
         parts = {name: part if part.ndim else part * weights.sum() for name, part in found.parts.items()}
         return found._replace(weights=weights.to(self.device), parts=parts)
@@ -197,6 +206,23 @@ class Table:
             before.restore()
         whole = self._batch(drawn.items)
         return {name: tensor[rows.to(self.device)] for name, tensor in whole.items()}, weights
+
+    def _refuse_keeping(self, players: tuple[str, ...], drawn: Draw, batch: Batch, step: int) -> None:
+        """Refuse losses that keep something of the batches they have seen, since each rank sees others."""
+        start = self._state()
+        self._forward(players, batch, step)
+        if self._is_at(start):
+            return
+        own = self._state()
+        self._put(start)
+        self._forward(players, self._take(drawn.items), step)
+        is_same_for_all = is_same(measures_in(own.kept), measures_in(self._state().kept))
+        self._put(start)
+        if not is_same_for_all:
+            raise ValueError(
+                "a module or the objective keeps something of the batches it has seen, such as a running average or a pool, of which "
+                f"ranks that share a batch would each see another part; {_RATHER}"
+            )
 
     def _forward(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         with self._autocast():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.game.carry import CarriedMoments
-from gan_meta.game.copies import copy_both, put_loose
+from gan_meta.game.copies import copy_both, put_loose, show
 from gan_meta.game.engine import Game
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
@@ -94,6 +94,7 @@ def record(
             memory = "unrolled" if fits else "sweep"
         trajectory = Unrolled(game) if memory == "unrolled" else Swept(game)
         copies.check()
+        show(objective, pair, trajectory.objective, trajectory.phi)
         return trajectory
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import weakref
 import types
+import weakref
 from collections.abc import Callable, Mapping
 
 import torch
@@ -22,6 +22,7 @@ from gan_meta.tasks import Samples
 _UNCOPIED = {"_compiled_call_impl"}
 _OF_MODULES = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_load_state_dict_pre_hooks", *_UNCOPIED}
 """Attributes that are looked at otherwise, or that no game changes."""
+
 
 class Workbench:
     """A copy of theta with its optimisers, which every game begins anew.
@@ -125,5 +126,8 @@ def _tags(tensor: Tensor) -> object:
 
 def _outline(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[tuple[object, ...]]:
     """What must agree for tensors to be copied from one module to another."""
-    kinds = [(name, tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad, _tags(tensor)) for name, tensor in tensors.items()]
+    kinds = [
+        (name, tensor.shape, tensor.stride(), tensor.dtype, tensor.device, tensor.requires_grad, _tags(tensor))
+        for name, tensor in tensors.items()
+    ]
     return [*kinds, *((name, type(part)) for name, part in module.named_modules())]

@@ -15,6 +15,7 @@ from torch import Tensor
 from gan_meta.algorithms.base import MetaAlgorithm
 from gan_meta.checkpoint import CheckpointError
 from gan_meta.distributed import RanksDifferError, World
+from gan_meta.game.copies import rewind
 from gan_meta.game.inner import InnerLoop
 from gan_meta.objective import Objective
 from gan_meta.seeds import derive_seed, seeded
@@ -59,6 +60,7 @@ def describe_functions(inner: InnerLoop, meta_optimizer: Any = None) -> dict[str
 
 def describe_objective(objective: Objective) -> dict[str, Any]:
     """An objective's class and attributes, such as the weights of its terms."""
+    rewind(objective)  # what a game left in it is no setting
     described = describe(objective)
     return {**(described if isinstance(described, dict) else {}), "class": type(objective).__name__}
 
