@@ -106,12 +106,15 @@ def test_a_browsers_recording_has_its_mean_rate_and_its_times(tmp_path: Path) ->
     assert [frame.time for frame in read_video(path)] == pytest.approx(list(JITTER), abs=6e-4)
 
 
-@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv", "a.avi"])
-def test_a_mean_rate_does_not_depend_on_the_container(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv", "a.flv", "a.avi"])
+@pytest.mark.parametrize("reordered", ["0", "3"])
+def test_times_do_not_depend_on_the_container(tmp_path: Path, name: str, reordered: str) -> None:
     times = np.arange(20) / 25 if name == "a.avi" else JITTER + np.random.default_rng(1).uniform(0, 0.002, 20)
     clock = Fraction(1, 25) if name == "a.avi" else Fraction(1, 90000)
-    info = probe(record(tmp_path / name, moving_picture(20, 64, 96), list(times), clock=clock))
+    path = record(tmp_path / name, moving_picture(20, 64, 96), list(times), clock=clock, options={"bf": reordered})
+    info = probe(path)
     assert (info.frames, info.fps) == (20, pytest.approx(19 / (times[-1] - times[0]), rel=1e-3))
+    assert [frame.time for frame in read_video(path)] == pytest.approx(list(times - times[0]), abs=1.1e-3)
 
 
 def restamped(path: Path, stamps: list[float], frames: list[NDArray[np.uint8]], clock: Fraction = Fraction(1, 1000)) -> Path:

@@ -132,8 +132,8 @@ def _frames(path: Path, max_frames: int | None, every: int) -> Iterator[Frame]:
 
 
 def _timed(decoder: Decoder, clock: Clock[tuple[int, VideoFrame]]) -> Iterator[tuple[float, tuple[int, VideoFrame]]]:
-    for index, picture in enumerate(decoder):
-        yield from clock.add(picture.time, (index, picture))
+    for index, (stamp, picture) in enumerate(decoder):
+        yield from clock.add(stamp, (index, picture))
     yield from clock.finish()
 
 

@@ -47,11 +47,33 @@ class Decoder:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
         self._separate = _alpha_decoder(stream)
+        self._has_order_only = container.format.name == "avi"
+        self._delay: int | None = None
         self.decoded = self.lost = 0
         self._end = 0.0  # where the last picture ends, in the file's seconds
 
-    def __iter__(self) -> Iterator[VideoFrame]:
-        return deinterlaced(self._pictures())
+    def __iter__(self) -> Iterator[tuple[float | None, VideoFrame]]:
+        """Timestamps in the file's own seconds, and pictures.
+
+        Raises:
+            InputError: interlaced pictures of a kind that cannot be made whole.
+        """
+        try:
+            for picture in deinterlaced(self._pictures()):
+                yield self._stamp(picture), picture
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{self._container.name} has interlaced pictures that cannot be read ({error.strerror}): convert it."
+            ) from error
+
+    def _stamp(self, picture: VideoFrame) -> float | None:
+        """When a picture is shown. AVI numbers its pictures in the order of coding, so that only decoding times are in order there."""
+        if not self._has_order_only:
+            return picture.time
+        if picture.dts is None or picture.pts is None or picture.time_base is None:
+            return None
+        self._delay = picture.dts - picture.pts if self._delay is None else self._delay
+        return float((picture.dts - self._delay) * picture.time_base)
 
     def _pictures(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)

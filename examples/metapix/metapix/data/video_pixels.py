@@ -102,7 +102,9 @@ def _composited(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _display_matrix(picture: VideoFrame) -> NDArray[np.float64] | None:
     """(2, 2): rows are where the picture's axes, right and down, go; ``None``: as they are."""
     data = _side_data(picture, Type.DISPLAYMATRIX)
-    return None if data is None else np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].astype(np.float64)
+    if data is None or len(data) != 36:
+        return None
+    return np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].astype(np.float64)
 
 
 def _side_data(picture: VideoFrame, kind: Type) -> bytes | None:

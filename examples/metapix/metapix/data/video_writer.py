@@ -41,13 +41,15 @@ class VideoWriter:
         fps: frames per second; the mean, where frames are written with times of their own.
         comment: written to the file's metadata; the default says that the video is synthetic. "" for none.
         crf: x264's quality, 0 (lossless) to 51.
-        sound: what is put under the frames, from the first to the end of the last.
+        sound: what is put under the frames, from the first to the end of the last; a file's from its beginning.
 
     Raises:
         InputError: a path that cannot be written, another ending, a bad rate, frames of different sizes, or no frame at all.
     """
 
-    def __init__(self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Sound | None = None) -> None:
+    def __init__(
+        self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Sound | Path | None = None
+    ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise InputError(f"Videos are written as MP4: give {self.path.name!r} the ending .mp4.")
@@ -57,7 +59,7 @@ class VideoWriter:
         self._open = contextlib.ExitStack()
         self._rate = Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
         self._comment, self._crf = comment, crf
-        self._sound_of = sound
+        self._sound_of = Sound(sound) if isinstance(sound, Path) else sound
         self._sound: SoundTrack | None = None
         self._written = 0
         self._time, self._ticks = -math.inf, -1
