@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -93,3 +94,18 @@ def test_shapes_that_disagree_are_refused_in_words(change: dict[str, Any], words
     Clip("c", **good)
     with pytest.raises(ValueError, match=f"clip 'c': {words}"):
         Clip("c", **{**good, **change})
+
+
+def test_selected_frames_keep_their_times_unless_they_go_back() -> None:
+    times = torch.tensor([0, 0.1, 0.5, 0.6], dtype=torch.float64)
+    clip = dataclasses.replace(noise_clip(4), times=times, fps=5.0)
+    some = clip.select([1, 3])
+    assert some.times is not None
+    assert (some.times.tolist(), some.fps) == ([0, pytest.approx(0.5)], pytest.approx(2))
+    assert clip.select([3, 1]).times is None
+    assert clip.select([2]).times is not None
+    assert clip.resized(8).times is times
+    assert clip.uneven_times is not None
+    assert dataclasses.replace(clip, times=torch.arange(4, dtype=torch.float64) / 5).uneven_times is None
+    with pytest.raises(ValueError, match="times must be"):
+        dataclasses.replace(clip, times=times[:2])

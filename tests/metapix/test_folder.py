@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -48,6 +49,33 @@ def test_round_trip_is_exact(tmp_path: Path, masks: bool, boxes: bool) -> None:
     write_clip(clip, tmp_path / "clip")
     assert_same(read_clip(tmp_path / "clip"), clip)
     assert (tmp_path / "clip" / "masks").exists() == masks
+
+
+def test_times_are_kept_and_folders_without_them_are_of_an_even_rate(tmp_path: Path) -> None:
+    times = torch.tensor([0, 1 / 3, 0.5 + 1e-6], dtype=torch.float64)
+    write_clip(dataclasses.replace(random_clip(), times=times), tmp_path / "clip")
+    stored = read_clip(tmp_path / "clip")
+    assert stored.times is not None
+    assert stored.times.tolist() == pytest.approx(times.tolist(), abs=1e-9)
+    assert stored.fps == pytest.approx(2 / (0.5 + 1e-6))
+    last = read_clip(tmp_path / "clip", lambda _: [1, 2])
+    assert last.times is not None
+    assert last.times.tolist() == pytest.approx([0, 1 / 6 + 1e-6])
+    assert last.fps == pytest.approx(6, rel=1e-4)
+    manifest = json.loads((tmp_path / "clip" / "manifest.json").read_text())
+    del manifest["times"]
+    (tmp_path / "clip" / "manifest.json").write_text(json.dumps(manifest))
+    old = read_clip(tmp_path / "clip")
+    assert (old.times, old.fps) == (None, 29.97)
+
+
+@pytest.mark.parametrize("times", [[0, 1], [0, 1, 1], [0, 2, 1], [0, 1, None], [0, 1, 1e400], "soon", [[0], [1], [2]]])
+def test_times_that_cannot_be_are_named(tmp_path: Path, times: object) -> None:
+    write_clip(random_clip(), tmp_path / "clip")
+    manifest = json.loads((tmp_path / "clip" / "manifest.json").read_text())
+    (tmp_path / "clip" / "manifest.json").write_text(json.dumps({**manifest, "times": times}))
+    with pytest.raises(InputError, match="prepare it again"):
+        read_clip(tmp_path / "clip")
 
 
 def test_pictures_are_ordinary_png(tmp_path: Path) -> None:

@@ -139,6 +139,24 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
     assert psnr(image[:, ::2], frames[0]) > 25
 
 
+def test_frames_that_come_too_close_are_told_apart_and_those_that_go_back_refused(tmp_path: Path) -> None:
+    frames = moving_picture(5, 32, 32)
+    with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        for frame, time in zip(frames, (0, 1e-6, 2e-6, 0.1, 0.2), strict=True):
+            writer.write(frame, time)
+    assert [frame.time for frame in read_video(tmp_path / "a.mp4")] == pytest.approx([0, 0, 0, 0.1, 0.2], abs=1e-4)
+    with VideoWriter(tmp_path / "b.mp4", 10) as writer:
+        writer.write(frames[0], 0.1)
+        with pytest.raises(InputError, match=r"b\.mp4 must come one after the other: got one at 0\.1 s after one at 0\.1 s"):
+            writer.write(frames[1], 0.1)
+
+
+@pytest.mark.parametrize("fps", [1 / 3600, 0.3, 23.976, 29.97, 240])
+def test_any_rate_can_be_written(tmp_path: Path, fps: float) -> None:
+    path = write(tmp_path / "a.mp4", moving_picture(4, 32, 32), fps)
+    assert probe(path).fps == pytest.approx(fps, rel=1e-5)
+
+
 def test_timestamps_of_a_variable_frame_rate(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", moving_picture(5, 32, 32), pts=[0, 1, 5, 6, 20])
     times = [frame.time for frame in read_video(path)]

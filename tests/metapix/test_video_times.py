@@ -54,6 +54,10 @@ def test_what_the_clock_makes_of_timestamps(stamps: list[float | None], expected
     assert times_by(stamps)[0] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_picture_every_two_hours_is_no_jump_where_the_header_says_so() -> None:
+    assert times_by([0, 7200.0, 14400.0], rate=1 / 7200)[0] == [0, 7200, 14400]
+
+
 def test_a_clock_that_stands_still_goes_on_and_holds_few_frames() -> None:
     times, clock = times_by([0.0, 0.1, *[0.2] * 60, 0.3, 0.4])
     assert np.diff(times) == pytest.approx(np.full(63, 0.1), abs=0.1)

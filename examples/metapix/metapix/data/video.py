@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from metapix.data.media import open_media
 from metapix.data.video_decode import Decoder, video_stream
 from metapix.data.video_pixels import RgbReader
-from metapix.data.video_times import Clock, mean_rate
+from metapix.data.video_times import MOST_CLAIMED, Clock, mean_rate
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
 from metapix.errors import InputError
 
 __all__ = ["SYNTHETIC_COMMENT", "Frame", "VideoInfo", "VideoWriter", "expected_frames", "probe", "read_video"]
-
-_USUAL_RATES = (1.0, 240.0)  # what a header says beyond these is a unit of time, not a rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +83,8 @@ def expected_frames(path: Path) -> int | None:
 
 def header_rate(stream: VideoStream) -> float | None:
     """Frames per second as the file claims, where that can be a rate."""
-    low, high = _USUAL_RATES
     claims = (float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
-    return next((rate for rate in claims if low <= rate <= high), None)
+    return next((rate for rate in claims if rate <= MOST_CLAIMED), None)
 
 
 def read_video(path: Path, *, max_frames: int | None = None, every: int = 1) -> Iterator[Frame]:

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 EVEN_SECONDS = 0.001
 """How far times may be off an even rate: Matroska and WebM count whole milliseconds."""
 
+MOST_CLAIMED = 240.0
+"""Frames per second that a header is believed; what it says beyond is a unit of time, not a rate."""
+
 _USUAL_STEP = 1 / 30
 _UNUSUAL = 0.1  # of a step, by which the median may differ from the mean
 _LEAST_STEP = 1e-5  # seconds: a unit of the clock of MP4 and MPEG-TS; what is later by less is not later
@@ -48,7 +51,7 @@ class Clock(Generic[T]):
     """
 
     def __init__(self, rate: float | None = None) -> None:
-        first_step = 1 / rate if rate is not None and 1 <= rate <= 240 else _USUAL_STEP
+        first_step = 1 / rate if rate is not None and 0 < rate <= MOST_CLAIMED else _USUAL_STEP
         self._steps: deque[float] = deque(maxlen=_STEPS)
         self._first_step = first_step
         self._last: float | None = None
