@@ -6,9 +6,11 @@ import itertools
 import logging
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metapix.data.main_person import Joints
 from metapix.data.pose import MIN_CONFIDENCE
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 People = dict[int, list[Joints]]
 """The joints (18, 3) of everybody in a frame, by a number."""
+
+Pair = NDArray[np.float64]
 
 _NORMALISED = 2.0  # no body is so small in pixels
 _CLEARLY_NEGATIVE = -0.1
@@ -38,7 +42,7 @@ def numbers_in(names: Sequence[object]) -> list[int]:
     else:
         raise ValueError("frames are named by whole numbers and by other things")
     if len(set(numbers)) < len(names):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
+        ((twice, _),) = Counter(numbers).most_common(1)
         raise ValueError(f"two frames have the number {twice}")
     if min(numbers, default=0) < 0:
         raise ValueError(f"a frame has the number {min(numbers)}")
@@ -121,33 +125,39 @@ def in_pixels(people: People, picture: tuple[int, int], written_for: tuple[int, 
     if not len(seen):
         return people
     low, high = float(seen.min()), float(seen.max())
-    width, height = picture
     if max(-low, high) <= _NORMALISED:
-        if low < -1 or high > 1 or _CLEARLY_NEGATIVE < low < 0:
-            raise InputError(f"{where} has coordinates from {low:g} to {high:g}: neither pixels, nor 0 to 1, nor -1 to 1; give pixels")
-        scale, offset = (1.0, 0.0) if low >= 0 else (0.5, 0.5)
-        log.warning(
-            "%s: coordinates from %.3g to %.3g are read as shares of the picture, %d to 1.", where, low, high, 0 if low >= 0 else -1
-        )
-        return _moved(people, (scale * (width - 1), scale * (height - 1)), (offset * (width - 1), offset * (height - 1)))
+        return _from_shares(people, picture, low, high, where)
     if written_for is not None and written_for != picture:
-        across, down = width / written_for[0], height / written_for[1]
-        if abs(across / down - 1) > _SAME_SHAPE:
-            raise InputError(
-                f"{where} is of pictures of {written_for[0]} x {written_for[1]} pixels, and the video is shown at {width} x {height}: "
-                "give poses of the whole, upright picture"
-            )
-        people = _moved(people, (across, down), (0.5 * across - 0.5, 0.5 * down - 0.5))
-        seen = (seen + 0.5) * (across, down) - 0.5
+        scale, shift = _resizing(written_for, picture, where)
+        people, seen = _moved(people, scale, shift), seen * scale + shift
     outside = ((seen < -_BEYOND * np.array(picture)) | (seen > (1 + _BEYOND) * np.array(picture))).any(1)
     if outside.mean() > _FEW:
         raise InputError(
-            f"{where} has {outside.mean():.0%} of its points outside the video's picture of {width} x {height} pixels (coordinates from "
-            f"{low:g} to {high:g}): they are of another size or turned; give pixels of the video as it is shown"
+            f"{where} has {outside.mean():.0%} of its points outside the video's picture of {picture[0]} x {picture[1]} pixels "
+            f"(coordinates from {low:g} to {high:g}): they are of another size or turned; give pixels of the video as it is shown"
         )
     return people
 
 
-def _moved(people: Mapping[int, Collection[Joints]], scale: tuple[float, float], offset: tuple[float, float]) -> People:
-    factor, shift = np.array([*scale, 1], np.float32), np.array([*offset, 0], np.float32)
-    return {number: [joints * factor + shift for joints in persons] for number, persons in people.items()}
+def _from_shares(people: People, picture: tuple[int, int], low: float, high: float, where: object) -> People:
+    if low < -1 or high > 1 or _CLEARLY_NEGATIVE < low < 0:
+        raise InputError(f"{where} has coordinates from {low:g} to {high:g}: neither pixels, nor 0 to 1, nor -1 to 1; give pixels")
+    log.warning("%s: coordinates from %.3g to %.3g are read as shares of the picture, %d to 1.", where, low, high, 0 if low >= 0 else -1)
+    last = np.array(picture) - 1.0
+    return _moved(people, last, 0 * last) if low >= 0 else _moved(people, last / 2, last / 2)
+
+
+def _resizing(written_for: tuple[int, int], picture: tuple[int, int], where: object) -> tuple[Pair, Pair]:
+    """The scale and the shift that take coordinates of one picture to another, 0 the centre of the first pixel in both."""
+    scale = np.array(picture) / written_for
+    if abs(scale[0] / scale[1] - 1) > _SAME_SHAPE:
+        raise InputError(
+            f"{where} is of pictures of {written_for[0]} x {written_for[1]} pixels, and the video is shown at {picture[0]} x {picture[1]}: "
+            "give poses of the whole, upright picture"
+        )
+    return scale, (scale - 1) / 2
+
+
+def _moved(people: Mapping[int, Collection[Joints]], scale: Pair, shift: Pair) -> People:
+    factor, offset = np.array([*scale, 1], np.float32), np.array([*shift, 0], np.float32)
+    return {number: [joints * factor + offset for joints in persons] for number, persons in people.items()}
