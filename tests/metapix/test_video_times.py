@@ -45,6 +45,10 @@ def test_good_timestamps_are_kept_and_begin_at_nought() -> None:
         ([5.0, 5.1, 5.2, 0.0, 0.1, 0.2], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # set back
         ([5.0, 5.1, 5.2, 9005.0, 9005.1], [0, 0.1, 0.2, 0.3, 0.4]),  # set forward by hours
         ([0, 0.1, 1800.0, 1800.1], [0, 0.1, 1800.0, 1800.1]),  # a pause of half an hour
+        ([0, 0.1, 0.2, 9.0, 0.4, 0.5], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # one that is far ahead
+        ([5, 5.1, 5.2, 0.0, 5.4, 5.5], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # one that is nought
+        ([0, 0.1, 0.2, 9000.0, 0.4, 0.5], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # one that is hours ahead
+        ([0, 0.1, 0.2, 3.0, 6.0, 6.1], [0, 0.1, 0.2, 3.0, 6.0, 6.1]),  # pauses
         ([0, 3000.0, 6000.0], [0, 3000.0, 6000.0]),  # a picture every fifty minutes
         ([None, None, None], [0, 0.1, 0.2]),
         ([None, None, 7.0, 7.1], [0, 0.1, 0.2, 0.3]),
@@ -66,7 +70,7 @@ def test_a_clock_that_stands_still_goes_on_and_holds_few_frames() -> None:
     held = 0
     for number in range(100):
         held += 1 - len(waiting.add(0.0, number))
-        assert held <= 16
+        assert held <= 17
 
 
 @settings(max_examples=200, deadline=None)

@@ -26,6 +26,7 @@ _UNUSUAL = 0.1  # of a step, by which the median may differ from the mean
 _LEAST_STEP = 1e-5  # seconds: a unit of the clock of MP4 and MPEG-TS; what is later by less is not later
 _STEPS = 31  # whose median is the typical step
 _EARLY_STEPS = 3.0  # a timestamp that is earlier by less is out of order; by more, the clock was set back
+_NEAR_STEPS = 10.0  # farther ahead, the next frame has to confirm a timestamp
 _MOST_WAITING = 16  # frames that are held in memory until a later timestamp comes
 _LONGEST_PAUSE = 3600.0  # seconds; a longer one that is also a hundred steps long is a clock that was set
 
@@ -39,6 +40,8 @@ class Clock(Generic[T]):
     3. Where the timestamps jump back farther, stand still for more than 16 frames or leap ahead by more than an hour, the clock was
        set (recordings one after the other in a file, for example): the frame comes a typical step after the one before, and what
        follows counts from there.
+
+    4. A timestamp that leaves the others for one frame, more than ten steps ahead or three back, is as good as missing.
 
     The typical step is the median of the last 31 steps that rule 1 gave.
 
@@ -56,6 +59,7 @@ class Clock(Generic[T]):
         self._first_step = first_step
         self._last: float | None = None
         self._waiting: list[T] = []
+        self._doubtful: list[tuple[float, T]] = []  # at most one
         self._stamped = False
         self.shift = 0.0
         self.spread = self.set_anew = 0
@@ -72,6 +76,24 @@ class Clock(Generic[T]):
         if self._last is None:
             self._last = 0.0
             return [(0.0, item)]
+        settled = self._judged(stamp)
+        if stamp is not None and not -_EARLY_STEPS * self.step <= stamp + self.shift - self._last <= _NEAR_STEPS * self.step:
+            self._doubtful.append((stamp, item))
+            return settled
+        return [*settled, *self._place(stamp, item)]
+
+    def _judged(self, following: float | None) -> list[tuple[float, T]]:
+        """The frame with a doubtful timestamp, if there is one, placed by what the next frame's timestamp says of it."""
+        assert self._last is not None
+        if not self._doubtful:
+            return []
+        stamp, item = self._doubtful.pop()
+        room = (_NEAR_STEPS + len(self._waiting) + 1) * self.step
+        is_alone = following is not None and 0 < following + self.shift - self._last <= room and not 0 < following - stamp <= room
+        return self._place(None if is_alone else stamp, item)
+
+    def _place(self, stamp: float | None, item: T) -> list[tuple[float, T]]:
+        assert self._last is not None
         time = None if stamp is None else stamp + self.shift
         if time is not None and self._last + _LEAST_STEP < time <= self._last + max(_LONGEST_PAUSE, 100 * self.step):
             return self._settle(time, item)
@@ -87,11 +109,12 @@ class Clock(Generic[T]):
 
     def finish(self) -> list[tuple[float, T]]:
         """The frames that still wait for a later timestamp."""
+        settled = self._judged(None) if self._last is not None else []
         if not self._waiting:
-            return []
+            return settled
         item = self._waiting.pop()
         self.spread += 1
-        return self._settle(self._next(len(self._waiting)), item)
+        return [*settled, *self._settle(self._next(len(self._waiting)), item)]
 
     def report(self, path: Path) -> None:
         """Say what was repaired."""
