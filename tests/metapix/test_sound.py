@@ -11,12 +11,12 @@ import av
 import numpy as np
 import pytest
 from metapix import driver as drivers
-from metapix.data.sound import Sound
+from metapix.data.sound import Placed, Sound
 from metapix.data.video import VideoWriter, read_video
 from metapix.driver import open_video_driver
 from metapix.production import write_retargeted
 
-from tests.metapix.recordings import RATE, beeps, record, shown_at
+from tests.metapix.recordings import RATE, beeps, record, shown_at, tone
 from tests.metapix.stick import SIZE
 from tests.metapix.test_driver import Script, performer, stick_frames
 from tests.metapix.test_video import moving_picture
@@ -120,3 +120,12 @@ def write_tone(container: av.container.OutputContainer, rate: int) -> None:
     piece.sample_rate, piece.pts, piece.time_base = rate, 0, Fraction(1, rate)
     container.mux(stream.encode(piece))
     container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("wrong", [0.0, 9.0, 9000.0])
+def test_a_timestamp_that_leaves_the_others_moves_no_sound(wrong: float) -> None:
+    pieces = tone(1.0, [(0.5, 2.0)])
+    pieces[10].pts = round(wrong * RATE)
+    placed = np.concatenate(list(Placed(RATE, "mono", (-0.5,)).place(iter(pieces))), axis=1)[0]
+    assert np.flatnonzero(np.abs(placed) > 0.1)[0] / RATE == pytest.approx(0.5, abs=0.002)
+    assert len(placed) / RATE == pytest.approx(1.5, abs=0.03)

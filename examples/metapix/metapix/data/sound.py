@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ Samples: TypeAlias = "NDArray[np.float32]"
 _RATES = (32000, 44100, 48000)  # that every player knows; other sound becomes the last
 _KBITS = 192
 _LOOSE_SECONDS = 0.04  # timestamps are rounded and jitter; nobody hears sound that is off by less
-_SET_BACK_SECONDS = 0.5  # a timestamp that is earlier by more is of a clock that was set back,
+_LEAP_SECONDS = 0.5  # a timestamp that is off by more has to be confirmed by the next; earlier, it is of a clock that was set back,
 _PAUSE_SECONDS = 3600.0  # and one that is later by more, of one that was set forward
 _NEAR_SECONDS = 1.0
 
@@ -85,7 +86,7 @@ class SoundTrack:
 
     def _encoded(self, stream: AudioStream, target: AudioStream, shifts: tuple[float, ...]) -> Iterator[SoundPacket]:
         written = 0
-        for samples in _Placed(target.rate, target.layout.name, shifts).place(self._decoded(stream)):
+        for samples in Placed(target.rate, target.layout.name, shifts).place(self._decoded(stream)):
             frame = AudioFrame.from_ndarray(samples, format="fltp", layout=target.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = target.rate, written, Fraction(1, target.rate)
             written += samples.shape[1]
@@ -109,7 +110,7 @@ class SoundTrack:
             log.warning("%s: %d pieces of its sound are damaged; there is silence in their place.", self._source.name, lost)
 
 
-class _Placed:
+class Placed:
     """Puts decoded sound where it belongs on one line of samples that begins with the first picture.
 
     Args:
@@ -128,8 +129,9 @@ class _Placed:
 
     def place(self, frames: Iterator[AudioFrame]) -> Iterator[Samples]:
         """Pieces (channels, n) of at most a second, one after the other."""
-        for frame in frames:
-            start = self._start_of(frame)
+        for frame, following in itertools.pairwise(itertools.chain(frames, [None])):
+            assert frame is not None
+            start = self._start_of(frame, following)
             is_first = self._heard is None
             self._heard = start + frame.samples / frame.sample_rate
             ahead = round(start * self._rate) - self._given
@@ -142,18 +144,26 @@ class _Placed:
             for resampled in self._resampler.resample(None):
                 yield from self._piece(resampled)
 
-    def _start_of(self, frame: AudioFrame) -> float:
+    def _start_of(self, frame: AudioFrame, following: AudioFrame | None) -> float:
         """When a frame is heard, by the pictures' clock."""
-        if frame.pts is None or frame.time_base is None:
+        start = self._time_of(frame)
+        if start is None:
             return self._heard or 0.0
-        start = float(frame.pts * frame.time_base) + self._shift
-        if self._heard is None or self._heard - _SET_BACK_SECONDS <= start <= self._heard + _PAUSE_SECONDS:
+        if self._heard is None or abs(start - self._heard) <= _LEAP_SECONDS:
+            return start
+        after = None if following is None else self._time_of(following)
+        if after is not None and abs(after - self._heard - frame.samples / frame.sample_rate) <= _LEAP_SECONDS:
+            return self._heard  # a timestamp that leaves the others for one frame
+        if self._heard < start <= self._heard + _PAUSE_SECONDS:
             return start
         shift = self._shift + self._heard - start  # as if nothing had happened, or as the pictures' clock was set, if that is near
         near = [pictures for pictures in self._next_shifts[:1] if abs(pictures - shift) < _NEAR_SECONDS]
         self._next_shifts = self._next_shifts[1:]
         start, self._shift = start - self._shift, (near or [shift])[0]
         return start + self._shift
+
+    def _time_of(self, frame: AudioFrame) -> float | None:
+        return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base) + self._shift
 
     def _silence(self, count: int) -> Iterator[Samples]:
         channels = 1 if self._layout == "mono" else 2
