@@ -191,3 +191,146 @@ def test_wrong_arguments_are_refused():
         gm.check(nn.Conv2d(1, 1, 1), SquaresObjective(), TASK)
     with pytest.raises(ValueError, match="support is empty"):
         gm.check(smooth_pair(), SquaresObjective(), gm.Task({"pose": torch.zeros(0, 2, 8, 8)}))
+
+
+class OwnGenerator(SquaresObjective):
+    """Noise from a generator of the class, which belongs to no game."""
+
+    rng = torch.Generator().manual_seed(0)
+
+    def generator_loss(self, pair, batch):
+        noise = torch.rand(batch["pose"].shape, generator=self.rng, dtype=torch.float64)
+        return (pair.generator(batch["pose"] + noise) - batch["image"]).square().flatten(1).mean(1)
+
+
+class Counter(SquaresObjective):
+    """R1 by a count of its own; or only counting, which no loss shows yet."""
+
+    def __init__(self, period=2):
+        self.calls, self.period = 0, period
+
+    def discriminator_loss(self, pair, batch):
+        self.calls += 1
+        return super().discriminator_loss(pair, batch) * (2 if self.calls % self.period == 0 else 1)
+
+
+class Remembering(SquaresObjective):
+    """A pool that grows."""
+
+    def __init__(self):
+        self.pool = []
+
+    def discriminator_loss(self, pair, batch):
+        self.pool.append(batch["image"].new_ones(()))
+        return super().discriminator_loss(pair, {**batch, "image": batch["image"] + sum(self.pool)})
+
+
+class Caching(SquaresObjective):
+    """Keeps the last fake, to be looked at."""
+
+    last = None
+
+    def generator_loss(self, pair, batch):
+        self.last = pair.generator(batch["pose"])
+        return super().generator_loss(pair, batch)
+
+
+@pytest.mark.parametrize("objective", [Counter(), Counter(100), Remembering()], ids=["counter", "long period", "pool"])
+def test_a_stateful_objective_is_told_of_the_step(objective):
+    name = "calls" if isinstance(objective, Counter) else "pool"
+    report = gm.check(smooth_pair(), objective, TASK)
+    assert [finding.subject for finding in report.refused] == ["state"]
+    assert f"{type(objective).__name__}.{name} changes each time a loss is asked for" in refusal(report, "state")
+    assert "asks for the keyword `step`" in refusal(report, "state")
+    assert gm.check(smooth_pair(), objective, TASK, "reptile").ok
+    assert vars(objective) == vars(type(objective)(*([objective.period] if name == "calls" else [])))
+
+
+def test_a_module_that_counts_is_named_and_one_that_remembers_its_last_output_is_not():
+    class Counting(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x
+
+    pair = smooth_pair()
+    pair.discriminator.append(Counting())
+    assert "discriminator.3.calls changes each time" in refusal(gm.check(pair, SquaresObjective(), TASK), "state")
+    assert gm.check(smooth_pair(), Caching(), TASK).ok
+
+
+def test_a_loss_that_asks_for_the_step_passes():
+    class Lazy(SquaresObjective):
+        def discriminator_loss(self, pair, batch, *, step):
+            return super().discriminator_loss(pair, batch) * (2 if step % 2 == 0 else 1)
+
+    assert gm.check(smooth_pair(), Lazy(), TASK).ok
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norm_is_refused_for_maml_alone_and_for_the_right_reason(old):
+    pair = smooth_pair()
+    norm = nn.utils.spectral_norm if old else nn.utils.parametrizations.spectral_norm
+    for number in (0, 2):
+        pair.discriminator[number] = norm(pair.discriminator[number])
+    report = gm.check(pair, SquaresObjective(), TASK)
+    assert [finding.subject for finding in report.refused] == ["maml"]
+    assert "call eval() on that module" in refusal(report, "maml")
+    for name in ("reptile", "fomaml"):
+        named = gm.check(pair, SquaresObjective(), TASK, algorithm=name)
+        assert named.ok, str(named)
+        assert named.algorithms == {name: True}
+    assert not gm.check(pair, SquaresObjective(), TASK, algorithm="maml").ok
+    assert gm.check(pair.eval(), SquaresObjective(), TASK, algorithm="maml").ok
+
+
+def test_with_a_name_only_what_that_algorithm_needs_is_judged():
+    without_query = gm.Task(TASK.support)
+    report = gm.check(smooth_pair(), Detached(), without_query, algorithm="reptile", inner=gm.InnerLoop(optimizer=torch.optim.RMSprop))
+    assert report.ok, str(report)
+    assert verdicts(report)["no detach"] == "careful"
+    assert "query" not in verdicts(report)
+    assert report.algorithms == {"reptile": True}
+    for name in ("maml", "anil"):
+        assert "MAML's direction is wrong" in refusal(gm.check(smooth_pair(), Detached(), TASK, algorithm=name), "no detach")
+    fomaml = gm.check(smooth_pair(), SquaresObjective(), without_query, algorithm="fomaml")
+    assert "needs a query" in refusal(fomaml, "fomaml")
+    own = gm.check(smooth_pair(), SquaresObjective(), TASK, algorithm="maml", inner=gm.InnerLoop(optimizer=torch.optim.RMSprop))
+    assert "cannot go through an optimizer factory" in refusal(own, "maml")
+    assert "learned rates" in refusal(
+        gm.check(smooth_pair(), SquaresObjective(), TASK, "meta-sgd", inner=gm.InnerLoop(optimizer="sgd")), "meta-sgd"
+    )
+
+
+def test_noise_of_ones_own_is_refused_for_every_algorithm():
+    for name in (None, "reptile", "maml"):
+        assert "not from a generator of its own" in refusal(gm.check(smooth_pair(), OwnGenerator(), TASK, algorithm=name), "randomness")
+
+
+def test_an_algorithm_of_ones_own_is_tried_and_an_unknown_one_named():
+    @gm.algorithms.register("check-standstill")
+    class Standstill(gm.algorithms.MetaAlgorithm):
+        def meta_gradient(self, pair, task, seed=0):
+            self.play(pair, task.support, seed)
+            return gm.MetaGradient({name: torch.zeros_like(weight) for name, weight in pair.named_parameters()})
+
+    try:
+        assert gm.check(smooth_pair(), Detached(), TASK, algorithm="check-standstill").algorithms == {"check-standstill": True}
+    finally:
+        gm.algorithms.registry._ALGORITHMS.pop("check-standstill")
+    with pytest.raises(ValueError, match="did you mean 'reptile'"):
+        gm.check(smooth_pair(), SquaresObjective(), TASK, algorithm="reptil")
+    with pytest.raises(TypeError, match="algorithm must be a name, or None, got InnerLoop"):
+        gm.check(smooth_pair(), SquaresObjective(), TASK, gm.InnerLoop())
+
+
+def test_what_no_game_can_play_is_one_finding():
+    lazy = gm.GANPair(nn.Sequential(nn.LazyConv2d(3, 3, padding=1)), smooth_pair().discriminator)
+    report = gm.check(lazy, SquaresObjective(), TASK)
+    assert "is lazy and has no weights yet" in refusal(report, "copies")
+    pair = smooth_pair()
+    pair.generator[0].weight.register_hook(lambda gradient: gradient.detach() * 0.5)
+    report = gm.check(pair, SquaresObjective(), TASK)
+    assert [finding.subject for finding in report.refused] == ["maml"]
+    assert "gradient hook of 'generator.0.weight'" in refusal(report, "maml")

@@ -55,6 +55,8 @@ class MetaAlgorithm(ABC):
 
     can_share_frames: ClassVar[bool] = False
     """Whether several ranks may play one game together: whether ``meta_gradient`` hands ``share`` on to the game."""
+    goes_through_the_game: ClassVar[bool] = False
+    """Whether the direction differentiates the game, so that it is wrong where a loss cuts a path by ``detach``."""
     carried: CarriedMoments | None = None
     share: FrameShare | None = None
     """How a game's batches are shared by several ranks; set by the trainer."""

@@ -36,6 +36,8 @@ class MAML(MetaAlgorithm):
         ValueError: for an unknown ``memory``, a task without a query, or modules that cannot be differentiated twice.
     """
 
+    goes_through_the_game = True
+
     def __init__(self, *, memory: str = "auto", query_batch_size: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         refuse_own_optimizer(self.inner, type(self).__name__)

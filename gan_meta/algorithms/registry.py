@@ -52,6 +52,20 @@ def available() -> tuple[str, ...]:
     return tuple(sorted({*_ALGORITHMS, *_installed()}))
 
 
+def find(name: str) -> type[MetaAlgorithm]:
+    """An algorithm's class by its name.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known one.
+    """
+    if name not in _ALGORITHMS:
+        installed = _installed()
+        if name not in installed:
+            raise ValueError(unknown_name("algorithm", name, available()))
+        register(name)(installed[name].load())
+    return _ALGORITHMS[name]
+
+
 def create(name: str, **options: Any) -> MetaAlgorithm:
     """Make an algorithm by name; the options are its constructor's (``objective`` and ``inner`` at least).
 
@@ -59,12 +73,7 @@ def create(name: str, **options: Any) -> MetaAlgorithm:
         ValueError: for an unknown name, with the nearest known one.
         TypeError: for an unknown option, with the nearest known one, or a missing one.
     """
-    if name not in _ALGORITHMS:
-        installed = _installed()
-        if name not in installed:
-            raise ValueError(unknown_name("algorithm", name, available()))
-        register(name)(installed[name].load())
-    algorithm = _ALGORITHMS[name]
+    algorithm = find(name)
     known = _options(algorithm)
     for option in options:
         if known and option not in known:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from gan_meta.contents import is_same
+from gan_meta.game.copies import Loose, put_loose, take_loose
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
-from gan_meta.game.table import has_batch_statistics
+from gan_meta.game.table import has_batch_statistics, put_buffers
 from gan_meta.objective import Batch, Objective, ask
 from gan_meta.pair import GANPair
 from gan_meta.seeds import random_state, seeded
@@ -47,12 +49,33 @@ class Trial:
     objective: Objective
     batch: Batch
     seed: int
+    needs_paths: bool = True
+    """Whether a path from one player's loss to the other player's weights must not be cut."""
+    forgives_state: bool = False
+    """Whether only single games are played, each of which begins with the objective's and the modules' own state."""
+    buffers: dict[str, Tensor] = field(init=False)
+    loose: Loose = field(init=False)
+
+    def __post_init__(self) -> None:
+        buffers = {name: buffer.detach().clone() for name, buffer in self.pair.named_buffers()}
+        object.__setattr__(self, "buffers", buffers)
+        object.__setattr__(self, "loose", take_loose(self.pair, self.objective))
+
+    def rewound(self) -> Objective:
+        """The objective as it was given; the pair's buffers and attributes are set to what they were."""
+        self.rewind_buffers()
+        return put_loose(self.pair, self.loose)
+
+    def rewind_buffers(self) -> None:
+        """Set the pair's buffers to what they were."""
+        put_buffers(self.pair, self.buffers)
 
     def loss(self, player: str, batch: Batch | None = None) -> Tensor:
-        """A player's loss as the objective gives it, every random draw seeded."""
+        """A player's loss as the objective gives it at the start of a game, every random draw seeded."""
+        objective = self.rewound()
         chosen = {name: tensor.clone() for name, tensor in (self.batch if batch is None else batch).items()}
         with seeded(self.seed, self.device):
-            return player_loss(self.objective, self.pair, chosen, player)[0]
+            return player_loss(objective, self.pair, chosen, player)[0]
 
     @property
     def device(self) -> torch.device:
@@ -120,11 +143,12 @@ def probe_detach(trial: Trial) -> Iterator[Finding]:
     if trial.pair.discriminator is None:
         return
     if not _sees(trial, "discriminator", "generator"):
-        text = (
-            "the discriminator's loss does not see the generator's weights: the fake was detached, or made under no_grad. Remove it: the "
-            "engine knows who learns from what, so it costs nothing; MAML's direction is wrong without that path"
+        text = "the discriminator's loss does not see the generator's weights: the fake was detached, or made under no_grad. " + (
+            "Remove it: the engine knows who learns from what, so it costs nothing; MAML's direction is wrong without that path"
+            if trial.needs_paths
+            else "This algorithm does not need that path, but MAML's direction would be wrong without it"
         )
-        yield Finding("no detach", REFUSED, text)
+        yield Finding("no detach", REFUSED if trial.needs_paths else CAREFUL, text)
     elif not _sees(trial, "generator", "discriminator"):
         yield Finding("no detach", CAREFUL, "the generator's loss does not look at the discriminator at all, so the two play no game")
     else:
@@ -137,7 +161,7 @@ def probe_randomness(trial: Trial) -> Iterator[Finding]:
     for player in trial.pair.players:
         with seeded(trial.seed, trial.device):
             before = random_state(trial.device)
-            player_loss(trial.objective, trial.pair, trial.batch, player)
+            player_loss(trial.rewound(), trial.pair, trial.batch, player)
             drew |= before != random_state(trial.device)
         if not torch.equal(trial.loss(player), trial.loss(player)):
             text = (
@@ -148,6 +172,46 @@ def probe_randomness(trial: Trial) -> Iterator[Finding]:
             return
     text = "noise or dropout is drawn from a global generator, seeded step by step" if drew else "nothing is drawn at random"
     yield Finding("randomness", WORKS, text)
+
+
+def probe_state(trial: Trial) -> Iterator[Finding]:
+    """Do the losses depend on how often they were asked for before? What a module or the objective counts or keeps makes them."""
+    first = {player: trial.loss(player).detach() for player in trial.pair.players}
+    objective = trial.rewound()
+    states, differs = [take_loose(trial.pair, objective)], False
+    for _ in range(2):
+        for player in trial.pair.players:
+            trial.rewind_buffers()
+            with seeded(trial.seed, trial.device):
+                differs |= not torch.equal(first[player], player_loss(objective, trial.pair, trial.batch, player)[0])
+        states.append(take_loose(trial.pair, objective))
+    # What is merely kept of the last call is the same after the same call.
+    changed = _changed(trial.pair, *states[1:]) or (_changed(trial.pair, *states[:2]) if differs else [])
+    if not changed:
+        yield Finding("state", WORKS, "a loss does not depend on how often it was asked for before")
+        return
+    text = (
+        f"{', '.join(changed)} changes each time a loss is asked for. A loss that changes as the game goes on asks for the keyword "
+        "`step` (def discriminator_loss(self, pair, batch, *, step)); an average belongs in a buffer. "
+    )
+    if trial.forgives_state:
+        yield Finding("state", CAREFUL, f"{text}Here each game begins with it as it was given")
+    else:
+        more = "What is kept otherwise is in no checkpoint, and ranks that share a batch would each keep something else"
+        yield Finding("state", REFUSED, text + more)
+
+
+def _changed(pair: GANPair, before: Loose, after: Loose) -> list[str]:
+    """The names of the attributes that differ."""
+    names = {id(module): name or "pair" for name, module in pair.named_modules()}
+    holders = [(type(before.objective).__name__, vars(before.objective), vars(after.objective))]
+    holders += [(names[id(module)], old, new) for (module, old), (_, new) in zip(before.attributes, after.attributes, strict=True)]
+    return [
+        f"{holder}.{name}"
+        for holder, old, new in holders
+        for name in dict.fromkeys([*old, *new])
+        if not is_same(old.get(name), new.get(name))
+    ]
 
 
 def probe_independence(trial: Trial) -> Iterator[Finding]:
