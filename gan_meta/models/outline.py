@@ -27,8 +27,8 @@ def outline(name: str, arguments: Mapping[str, Any], most_parameters: float = ma
         ValueError: for arguments that no model has, or more parameters.
     """
     for key, value in arguments.items():
-        if isinstance(value, int | float) and not abs(value) <= ARGUMENT_LIMIT:
-            raise ValueError(f"its argument {key!r} is {value}, beyond {ARGUMENT_LIMIT}")
+        if isinstance(value, int | float) and not 0 <= value <= ARGUMENT_LIMIT:
+            raise ValueError(f"its argument {key!r} is {value!r:.60}, {'below 0' if value < 0 else f'beyond {ARGUMENT_LIMIT}'}")
     count, builder = 0, threading.get_ident()
 
     def stop(_module: nn.Module, key: str, _parameter: object) -> None:

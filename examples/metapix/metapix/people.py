@@ -16,7 +16,8 @@ from metapix.data.clip import Clip
 from metapix.errors import InputError
 from metapix.files import writable
 from metapix.held_out import HeldOut, Report
-from metapix.performer import save_performer
+from metapix.performer import check_drawn, save_performer
+from metapix.personalize import generate, pose_inputs
 from metapix.personalize import personalize as play
 from metapix.poses.pose_labels import check_pose_facts, pose_facts, pose_of
 from metapix.recipe import Recipe, facts_of, recipe_of, start_model
@@ -113,7 +114,8 @@ def personalize_to(
         report: told each score on the held-out frames.
 
     Raises:
-        InputError: when the file cannot be written, the source is unknown, or the best step is to be kept and no frame is held out.
+        InputError: when the file cannot be written, the source is unknown, the best step is to be kept and no frame is held out, there is
+            no room for the game, or what was adapted draws nothing.
     """
     writable(out)
     if keep_best and choosing:
@@ -141,6 +143,7 @@ def personalize_to(
         adapted, taken = play(start, small, objective, recipe.inner(steps), seed, note, recipe.person_weight), steps
     if keep_best and score is not None:
         adapted, taken = score.best_pair, score.best_steps
+    check_drawn(next(generate(adapted, pose_inputs(adapted, small, small.select([0]), conditioning))), small)
     facts["steps"] = taken
     scores = {} if score is None else score.scores
     if scores:

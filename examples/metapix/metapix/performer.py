@@ -77,7 +77,7 @@ class Performer:
             part = slice(first, first + _AT_ONCE)
             images = self._draw(joints[part], None if boxes is None else boxes[part])
             if first == 0 and self.pair is not None:
-                _check_drawn(images, self.shots)
+                check_drawn(images, self.shots)
             if not images.isfinite().all():
                 raise InputError(f"the model of {self.shots.name!r} draws values that are no numbers; personalise it again")
             yield images
@@ -94,10 +94,18 @@ class Performer:
         return base + _enlarged(drawn if small_base is None else drawn - small_base, size)
 
 
-def _check_drawn(images: Tensor, shots: Clip) -> None:
-    """Pictures of one colour each are what weights that are none draw, unless the person's own frames are of one colour, too."""
+def check_drawn(images: Tensor, shots: Clip) -> None:
+    """Pictures of one colour each are what weights that are none draw, unless the person's own frames are of one colour, too.
+
+    Args:
+        images: (N, 3, S, S) about [-1, 1], as the model draws them.
+        shots: the K frames.
+
+    Raises:
+        InputError: when they are that.
+    """
     if _is_flat(to_bytes(images.nan_to_num())) and not _is_flat(shots.frames):
-        raise InputError(f"the model of {shots.name!r} draws pictures of one colour and nobody in them; personalise it again")
+        raise InputError(f"the model of {shots.name!r} draws pictures of one colour and nobody in them; personalise another start")
 
 
 def _is_flat(pictures: Tensor) -> bool:

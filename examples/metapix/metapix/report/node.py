@@ -71,6 +71,8 @@ class Node:
         if node is None:
             return ""
         node.expect((int, str), "a whole number or a word")
+        if isinstance(node.value, int) and abs(node.value) > 10**12:
+            node.fail("the number is out of range")
         return str(node.value)
 
     def number(self) -> float:
