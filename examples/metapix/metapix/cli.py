@@ -92,6 +92,9 @@ def _interrupted() -> NoReturn:
 
 
 def _refuse_for_memory(error: BaseException) -> None:
+    if isinstance(error, ImportError) and ("failed to map segment" in str(error) or "annot allocate memory" in str(error)):
+        # Nothing that needs torch can be asked for help now.
+        _refuse(f"memory ran out while libraries were loaded ({error}); raise the limit on address space (ulimit -v), they take some 4 GiB")
     from gan_meta.memory import memory_problem
 
     problem = memory_problem(error)
