@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan_meta.game.copies import copy_objective
+from gan_meta.game.copies import copy_both, copy_objective
+from gan_meta.game.passes import Passes, Unrecorded
 from gan_meta.game.player_loss import NonFiniteLossError, player_loss, reduce_loss
 from gan_meta.game.table import has_batch_statistics
-from gan_meta.objective import Objective
+from gan_meta.objective import Batch, Objective
 from gan_meta.pair import GANPair
-from gan_meta.seeds import derive_seed, seeded
+from gan_meta.seeds import derive_seed, random_state, seeded
 from gan_meta.tasks import Samples, Task, count_samples, take
 
 
@@ -96,14 +97,31 @@ def _player_gradient(
         for start in range(0, n_samples, size):
             indices = range(start, min(start + size, n_samples))
             batch = {name: tensor.to(device) for name, tensor in take(query, indices).items()}
+            passes = Passes(pair)
             loss = player_loss(objective, pair, batch, player, step)[0]
             if loss.ndim == 0 and size < n_samples:
                 raise ValueError(f"the {player}'s loss is one scalar, so query_batch_size={size} would change it; leave it out")
             share = len(indices) / n_samples * reduce_loss(loss, len(indices), None, f"the {player}'s query loss")
             if not share.requires_grad:
                 raise ValueError(f"the {player}'s query loss has no gradient to the {player}: is it used there, or was it detached?")
-            for total, gradient in zip(sums, torch.autograd.grad(share, parameters, allow_unused=True), strict=True):
+            gradients = passes.gradients([share], parameters)
+            if start == 0:
+                unused = {id(parameter) for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+                _see_unused(objective, pair, batch, player, step, unused)
+            for total, gradient in zip(sums, gradients, strict=True):
                 if gradient is not None:
                     total += gradient
             mean += share.detach()
     return sums, mean
+
+
+def _see_unused(objective: Objective, pair: GANPair, batch: Batch, player: str, step: int, unused: set[int]) -> None:
+    """Look, on copies, why weights got no gradient; those of the player itself, since no loss need look at the other."""
+    names = [name for name, parameter in pair.player_parameters(player) if id(parameter) in unused]
+    if not names:
+        return
+    copies, before = copy_both(pair, objective), random_state()
+    named = dict(copies.pair.named_parameters())
+    with Unrecorded({name: named[name] for name in names}):
+        player_loss(copies.objective, copies.pair, batch, player, step)
+    before.restore()

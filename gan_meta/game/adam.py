@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gan_meta.game.passes import unseen
+
 
 class AdamRates(NamedTuple):
     """What an update is made with: the learning rate, the moments' decays, eps, and the number of this update, from 1."""
@@ -48,6 +50,7 @@ class _Adam(torch.autograd.Function):
         return weight.addcdiv(mean, root.add_(rates.eps), value=-_step_size(rates)), mean, square
 
     @staticmethod
+    @unseen
     def backward(ctx: Any, for_weight: Tensor, for_mean: Tensor, for_square: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         gradient, mean, square = ctx.saved_tensors
         rates: AdamRates = ctx.rates

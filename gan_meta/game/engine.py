@@ -7,12 +7,13 @@ from torch import Tensor
 
 from gan_meta.game.factory import group_rates, make_optimizer
 from gan_meta.game.frame_share import FrameShare
-from gan_meta.game.inner import InnerLoop
+from gan_meta.game.inner import InnerLoop, Turn
 from gan_meta.game.layout import can_be_fused, refuse_overlapping, step_in_layout
+from gan_meta.game.passes import Passes
 from gan_meta.game.player_loss import check_finite_weights, own_gradients
 from gan_meta.game.rates import has_learned_rates, scaled
 from gan_meta.game.roles import adapts
-from gan_meta.game.table import Table, TurnLosses
+from gan_meta.game.table import Table
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 from gan_meta.tasks import Samples
@@ -83,8 +84,7 @@ class Game:
         logs: dict[str, Tensor] = {}
         with torch.enable_grad(), self.table.iteration(self.position):
             for turn in self.table.turns:
-                losses = self.table.losses(turn, self.position)
-                logs.update(self._move(losses))
+                logs.update(self._move(turn))
         self.position += 1
         return logs
 
@@ -106,12 +106,17 @@ class Game:
         self.share = share
         self.position = 0
 
-    def _move(self, losses: TurnLosses) -> dict[str, Tensor]:
-        """Take every mover's gradient first, then let them step; returns the losses by name."""
+    def _move(self, turn: Turn) -> dict[str, Tensor]:
+        """Play a turn: take every mover's gradient first, then let them step; returns the losses by name."""
+        passes = Passes(self.pair)
+        losses = self.table.losses(turn, self.position)
         gradients: list[Tensor | None] = []
         for number, (player, loss) in enumerate(losses.players.items()):
             more_to_come = number + 1 < len(losses.players)
-            gradients += own_gradients(loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
+            own = own_gradients(passes, loss, self.parameters[player], player, self.position, retain_graph=more_to_come)
+            named = zip(self.table.adapting[player], self.parameters[player], own, strict=True)
+            self.table.see_unused(turn, self.position, {name: parameter for name, parameter, gradient in named if gradient is None})
+            gradients += own
         parameters = [parameter for player in losses.players for parameter in self.parameters[player]]
         logs = losses.logs
         if self.share is not None:

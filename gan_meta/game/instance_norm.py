@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from gan_meta.game.passes import unseen
+
 
 class ClosedFormInstanceNorm(TorchFunctionMode):
     """Within this context ``F.instance_norm`` without weights and running statistics is :func:`instance_norm`."""
@@ -61,6 +63,7 @@ class _Normalize(torch.autograd.Function):
         return normal
 
     @staticmethod
+    @unseen
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
         planes, mean, inverse = ctx.saved_tensors
         return _Pulled.apply(cotangent, planes, mean, inverse, ctx.eps), None
@@ -76,6 +79,7 @@ class _Pulled(torch.autograd.Function):
         return _first_derivative(cotangent, planes, mean, inverse, eps)
 
     @staticmethod
+    @unseen
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         g, planes, mean, inverse = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone wants a third derivative: then r and z are functions of the planes

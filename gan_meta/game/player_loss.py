@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gan_meta.game.passes import Passes
 from gan_meta.objective import Batch, Objective, ask, total
 from gan_meta.pair import GANPair
 
@@ -67,20 +69,32 @@ def reduce_loss(loss: Tensor, n_samples: int, weights: Tensor | None, what: str,
 
 
 def own_gradients(
-    loss: Tensor, weights: Sequence[Tensor], player: str, position: int, *, retain_graph: bool, create_graph: bool = False
+    passes: Passes, loss: Tensor, weights: Sequence[Tensor], player: str, position: int, **options: Any
 ) -> tuple[Tensor | None, ...]:
     """The gradient of a player's reduced loss for these weights of that player; ``None`` where the loss does not use one.
 
+    Args:
+        options: those of :meth:`Passes.gradients`.
+
     Raises:
-        ValueError: when the loss depends on none of them.
+        ValueError: as for that method, and when the loss depends on none of the weights, or adds to their ``.grad`` instead of giving a
+            gradient.
     """
     where = f"at iteration {position}"
     if not loss.requires_grad:
         raise ValueError(
             f"the {player}'s loss has no gradient to the {player} {where}: is the {player} used in it, was it detached, or is the loss "
-            "computed under torch.no_grad() or torch.inference_mode()?"
+            "computed under torch.no_grad() or torch.inference_mode(), or by torch.utils.checkpoint without use_reentrant=False?"
         )
-    gradients = torch.autograd.grad(loss, weights, retain_graph=retain_graph, create_graph=create_graph, allow_unused=True)
+    leaves = [weight for weight in weights if weight.is_leaf]
+    for leaf in leaves:
+        leaf.grad = None
+    gradients = passes.gradients([loss], weights, **options)
+    if any(leaf.grad is not None for leaf in leaves):
+        raise ValueError(
+            f"an autograd function calls backward() on the way back of the {player}'s loss {where}, which adds to .grad instead of giving "
+            "the gradient: take it by torch.autograd.grad() there and return it, for the weights too, which must be among its inputs"
+        )
     if all(gradient is None for gradient in gradients):
         raise ValueError(f"the {player}'s loss does not depend on any adapting weight of the {player} {where}")
     return gradients

@@ -1,9 +1,10 @@
-"""replay(): one iteration of a game as a differentiable function from state to state, with torch.optim's mathematics."""
+"""replay(): one iteration of a game as differentiable functions from state to state, a turn each, with torch.optim's mathematics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +15,51 @@ from gan_meta.game.hooks import obeyed
 from gan_meta.game.inner import Turn
 from gan_meta.game.instance_norm import ClosedFormInstanceNorm
 from gan_meta.game.layout import as_weight
+from gan_meta.game.passes import Passes
 from gan_meta.game.player_loss import own_gradients
 from gan_meta.game.rates import scaled
 from gan_meta.game.state import GameState
 from gan_meta.game.table import Table, TurnLosses
 from gan_meta.pair import GANPair
 
+Answer = TypeVar("Answer")
 
-def replay(table: Table, state: GameState, fixed: Mapping[str, Tensor], position: int) -> tuple[GameState, dict[str, Tensor]]:
-    """Play the iteration at a position from a state, keeping the graph from the new state to the old one.
+
+@dataclass(frozen=True)
+class Link:
+    """One turn with its graph, from the state before it to the state after it.
+
+    Attributes:
+        table: the game's.
+        passes: the turn's way through the pair.
+        seated: what sat in the pair in this turn, and sits there again while the turn is differentiated: something may be recomputed.
+        before: the tensors that a gradient is pulled back to, by name; leaves.
+        after: those that it is pulled back from.
+    """
+
+    table: Table
+    passes: Passes
+    seated: dict[str, Tensor]
+    before: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
+
+    def pull(self, cotangents: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """Vector-Jacobian products, one for each cotangent, all by name; the graph is freed."""
+        return _sitting(self.table.pair, self.seated, lambda: self._pulled(cotangents))
+
+    def _pulled(self, cotangents: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+        pulled = []
+        for number, cotangent in enumerate(cotangents):
+            names = [name for name in cotangent if self.after[name].requires_grad]
+            outputs, given = [self.after[name] for name in names], [cotangent[name] for name in names]
+            more_to_come = number + 1 < len(cotangents)
+            found = self.passes.gradients(outputs, list(self.before.values()), given, retain_graph=more_to_come)
+            pulled.append({name: value for name, value in zip(self.before, found, strict=True) if value is not None})
+        return pulled
+
+
+def replay(table: Table, state: GameState, fixed: Mapping[str, Tensor], position: int) -> tuple[list[Link], GameState, dict[str, Tensor]]:
+    """Play the iteration at a position from a state, and keep the graph of each turn.
 
     Args:
         table: the game's; its own weights and buffers are neither read nor moved.
@@ -31,56 +68,71 @@ def replay(table: Table, state: GameState, fixed: Mapping[str, Tensor], position
         fixed: the parameters that do not adapt, by name; a gradient goes to those that require one.
 
     Returns:
-        The new state and the iteration's losses by name, as detached scalars.
+        The turns, the new state, and the iteration's losses by name, as detached scalars.
+
+    Raises:
+        ValueError: for what cannot be differentiated twice, and as for :func:`gan_meta.adapt`.
     """
+    links: list[Link] = []
     logs: dict[str, Tensor] = {}
     table.objective = put_loose(table.pair, state.loose)
-    state = replace(state, buffers={name: buffer.clone() for name, buffer in state.buffers.items()})
     with torch.enable_grad(), table.iteration(position):
         for turn in table.turns:
-            state, losses = _play_turn(table, turn, state, fixed, position)
+            link, state, losses = _play_turn(table, turn, state.leaves(), fixed, position)
+            links.append(link)
             logs.update(losses.logs)
-    return replace(state, loose=take_loose(table.pair, table.objective)), logs
+    return links, replace(state, loose=take_loose(table.pair, table.objective)), logs
 
 
-def _play_turn(table: Table, turn: Turn, state: GameState, fixed: Mapping[str, Tensor], position: int) -> tuple[GameState, TurnLosses]:
-    # A player's gradient is its own, for its weights as they stand now: fresh aliases keep it from flowing on through the
-    # other's earlier answers to these weights, which is a different game ("unrolled GAN").
-    aliases = {name: weight[...] for player in turn.players for name, weight in _own(table, state, player).items()}
-    seated = {**fixed, **state.weights, **aliases, **state.buffers}
-    losses = _ask(table.pair, seated, lambda: table.losses(turn, position))
-    state = replace(state, buffers={name: seated[name].detach() for name in state.buffers})
-    for player, loss in losses.players.items():
-        names = table.adapting[player]
-        own = [aliases[name] for name in names]
-        found = own_gradients(loss, own, player, position, retain_graph=True, create_graph=True)
-        gradients = obeyed(names, found, dict(table.pair.named_parameters()))
-        steps = zip(names, scaled(names, gradients, fixed), strict=True)
-        state = _moved(table, state, {name: step for name, step in steps if step is not None}, position, player)
-    return state, losses
+def _play_turn(
+    table: Table, turn: Turn, state: GameState, fixed: Mapping[str, Tensor], position: int
+) -> tuple[Link, GameState, TurnLosses]:
+    """A turn from a state of leaves. A player's gradient is its own: it cannot flow on through what the other answered to these
+    weights before, which would be a different game ("unrolled GAN")."""
+    shared = {name: tensor for name, tensor in fixed.items() if tensor.requires_grad}
+    before = {**shared, **state.tensors()}
+    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+    seated = {**fixed, **state.weights, **buffers}
+
+    def play() -> tuple[Passes, TurnLosses, dict[str, dict[str, Tensor | None]]]:
+        passes = Passes(table.pair)
+        losses = table.losses(turn, position)
+        found = {}
+        for player, loss in losses.players.items():
+            own = {name: state.weights[name] for name in table.adapting[player]}
+            options = {"retain_graph": True, "create_graph": True, "leaves": before.values()}
+            gradients = own_gradients(passes, loss, list(own.values()), player, position, **options)
+            found[player] = dict(zip(own, gradients, strict=True))
+            table.see_unused(turn, position, {name: own[name] for name, gradient in found[player].items() if gradient is None})
+        return passes, losses, found
+
+    passes, losses, found = _sitting(table.pair, seated, play)
+    new = replace(state, buffers={name: seated[name].detach() for name in buffers})
+    parameters = dict(table.pair.named_parameters())
+    for player, own in found.items():
+        gradients = obeyed(list(own), list(own.values()), parameters)
+        steps = zip(own, scaled(list(own), gradients, fixed), strict=True)
+        new = _moved(table, new, {name: step for name, step in steps if step is not None}, position, player)
+    return Link(table, passes, seated, before, {**shared, **new.tensors()}), new, losses
 
 
-def _own(table: Table, state: GameState, player: str) -> dict[str, Tensor]:
-    return {name: state.weights[name] for name in table.adapting[player]}
-
-
-class _Seat(nn.Module):
-    """Lets a question about a pair be asked while other weights sit in it."""
+class _Holder(nn.Module):
+    """Lets a question about a pair be asked while other tensors sit in it."""
 
     def __init__(self, pair: GANPair) -> None:
         super().__init__()
         self.pair = pair
 
-    def forward(self, question: Callable[[], TurnLosses]) -> TurnLosses:
+    def forward(self, question: Callable[[], Answer]) -> Answer:
         return question()
 
 
-def _ask(pair: GANPair, tensors: dict[str, Tensor], question: Callable[[], TurnLosses]) -> TurnLosses:
-    """The answer; a module that puts another tensor in a buffer's place puts it among the given tensors too."""
-    seated = {f"pair.{name}": tensor for name, tensor in tensors.items()}
+def _sitting(pair: GANPair, tensors: dict[str, Tensor], question: Callable[[], Answer]) -> Answer:
+    """The answer while these tensors sit in the pair; a tensor that a module puts in a buffer's place is put among them."""
+    named = {f"pair.{name}": tensor for name, tensor in tensors.items()}
     with ClosedFormInstanceNorm():
-        answer: TurnLosses = torch.func.functional_call(_Seat(pair), seated, (question,))
-    tensors.update({name: seated[f"pair.{name}"] for name in tensors})
+        answer: Answer = torch.func.functional_call(_Holder(pair), named, (question,))
+    tensors.update({name: named[f"pair.{name}"] for name in tensors})
     return answer
 
 

@@ -16,6 +16,7 @@ from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.hooks import refuse_unplayable
 from gan_meta.game.inner import InnerLoop, Turn
+from gan_meta.game.passes import Unrecorded, in_words
 from gan_meta.game.player_loss import has_own_loss, lent, player_loss, present, reduce_loss
 from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
@@ -95,6 +96,7 @@ class Table:
         self._may_be_unique = inner.unique_samples and not always_new
         self._is_unique: dict[tuple[str, ...], bool] = {}
         self._term_owner: dict[str, str] = {}
+        self._seen: set[tuple[str, ...]] = set()
         # Losses that know the step may couple samples, or draw, in some iterations only: each is then looked at by itself.
         self._is_same_always = not any(asks_for_step(method) for method in written_losses(objective))
         self._draws_samples = self.pool.is_random or inner.random_augment is not None
@@ -124,6 +126,19 @@ class Table:
             for name, part in found.parts.items():
                 logs[name] = reduce_loss(part.detach(), found.n_samples, found.weights, f"the term {name!r}", where)
         return TurnLosses(players, logs)
+
+    def see_unused(self, turn: Turn, position: int, unused: Mapping[str, Tensor]) -> None:
+        """Once a game, look why weights of these players, by name, got no gradient in this turn, with the weights as they stand.
+
+        Raises:
+            ValueError: naming one that is used, where no gradient is recorded.
+        """
+        if unused and turn.players not in self._seen:
+            self._seen.add(turn.players)
+            start = self._state()
+            with Unrecorded(unused):
+                self.losses(turn, position)
+            self._put(start)
 
     def _unreduced(self, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         if self.share is not None:
@@ -225,7 +240,7 @@ class Table:
             )
 
     def _forward(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
-        with self._autocast():
+        with self._autocast(), in_words():
             return self._ask(players, batch, step)
 
     def _ask(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:

@@ -20,7 +20,7 @@ from gan_meta.game.copies import copy_both, put_loose, show
 from gan_meta.game.engine import Game
 from gan_meta.game.inner import InnerLoop
 from gan_meta.game.player_loss import check_finite
-from gan_meta.game.replay import replay
+from gan_meta.game.replay import Link, replay
 from gan_meta.game.roles import adapts, is_learned
 from gan_meta.game.state import GameState, put_back, state_of
 from gan_meta.naming import unknown_name
@@ -103,20 +103,24 @@ class Unrolled:
 
     def __init__(self, game: Game) -> None:
         fixed = _fixed(game)
-        state = state_of(game).leaves()
-        self._learned = _learned(game, state, fixed)
+        state = state_of(game)
+        self._learned_names = _learned_names(game)
+        self._links: list[Link] = []
         history = []
         for position in range(game.inner.steps):
-            state, logs = replay(game.table, state, fixed, position)
+            links, state, logs = replay(game.table, state, fixed, position)
+            self._links += links
             history.append(logs)
         check_finite(history)
-        self._end = {**fixed, **state.weights}
         put_back(game, state, game.inner.steps)
         self.phi, self.objective, self.logs = game.finish(), game.table.objective, _floats(history)
 
     def pull(self, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
         """As :meth:`Trajectory.pull`."""
-        return _pull(self._end, self._learned, cotangents)
+        adjoints = [dict(cotangent) for cotangent in cotangents]
+        while self._links:
+            adjoints = self._links.pop().pull(adjoints)
+        return _chosen(adjoints, self._learned_names)
 
 
 class Swept:
@@ -126,7 +130,7 @@ class Swept:
         self._game = game
         self._fixed = _fixed(game)
         start = state_of(game)
-        self._learned_names = set(_learned(game, start, self._fixed))
+        self._learned_names = _learned_names(game)
         steps = game.inner.steps
         self._stride = 1 if steps * start.nbytes <= STATE_BYTES else math.ceil(math.sqrt(steps))
         self._kept: dict[int, GameState] = {}
@@ -143,14 +147,13 @@ class Swept:
     def pull(self, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
         """As :meth:`Trajectory.pull`."""
         adjoints = [dict(cotangent) for cotangent in cotangents]
-        fixed_leaves = {name: tensor for name, tensor in self._fixed.items() if tensor.requires_grad}
         for start in reversed(self._kept):
             for position, state in reversed(self._segment(start)):
-                old = state.leaves()
-                new, _ = replay(self._game.table, old, self._fixed, position)
-                adjoints = _pull({**fixed_leaves, **new.tensors()}, {**fixed_leaves, **old.tensors()}, adjoints)
+                links, _, _ = replay(self._game.table, state, self._fixed, position)
+                while links:
+                    adjoints = links.pop().pull(adjoints)
         self._kept.clear()
-        return [{name: value for name, value in adjoint.items() if name in self._learned_names} for adjoint in adjoints]
+        return _chosen(adjoints, self._learned_names)
 
     def _segment(self, start: int) -> list[tuple[int, GameState]]:
         """The states from a kept one up to the next kept one, by playing on from it."""
@@ -164,20 +167,8 @@ class Swept:
         return segment
 
 
-def _pull(outputs: Tensors, inputs: Tensors, cotangents: Sequence[Tensors]) -> list[dict[str, Tensor]]:
-    """Vector-Jacobian products of outputs for inputs, both by name, one for each cotangent; the graph is freed."""
-    pulled = []
-    for number, cotangent in enumerate(cotangents):
-        names = [name for name in cotangent if outputs[name].requires_grad]
-        found = torch.autograd.grad(
-            [outputs[name] for name in names],
-            list(inputs.values()),
-            [cotangent[name] for name in names],
-            retain_graph=number + 1 < len(cotangents),
-            allow_unused=True,
-        )
-        pulled.append({name: value for name, value in zip(inputs, found, strict=True) if value is not None})
-    return pulled
+def _chosen(adjoints: Sequence[Tensors], names: set[str]) -> list[dict[str, Tensor]]:
+    return [{name: value for name, value in adjoint.items() if name in names} for adjoint in adjoints]
 
 
 def _fixed(game: Game) -> dict[str, Tensor]:
@@ -190,9 +181,8 @@ def _fixed(game: Game) -> dict[str, Tensor]:
     }
 
 
-def _learned(game: Game, state: GameState, fixed: Tensors) -> dict[str, Tensor]:
-    start = {**fixed, **state.weights}
-    return {name: start[name] for name, role in game.table.roles.items() if is_learned(role)}
+def _learned_names(game: Game) -> set[str]:
+    return {name for name, role in game.table.roles.items() if is_learned(role)}
 
 
 def _floats(history: Sequence[Tensors]) -> dict[str, float]:
@@ -210,6 +200,6 @@ def _graph_bytes(game: Game) -> int:
 
     start = state_of(game)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        replay(game.table, start.leaves(), _fixed(game), 0)
+        replay(game.table, start, _fixed(game), 0)
     game.table.objective = put_loose(game.pair, start.loose)
     return sum(seen.values())
