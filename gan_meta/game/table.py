@@ -287,8 +287,10 @@ def _nothing(_batch: Batch) -> Batch:
 
 
 def put_buffers(pair: GANPair, buffers: Mapping[str, Tensor]) -> None:
-    """Set the buffers to these values, which are copied; one of another shape is replaced."""
+    """Set the buffers to these values, which are copied; one of another shape is replaced. Those that have them count as untouched."""
     for name, buffer in list(pair.named_buffers()):
+        if torch.equal(buffer, buffers[name]):
+            continue
         if buffer.shape == buffers[name].shape and buffer.is_leaf:
             buffer.detach().copy_(buffers[name])
         else:

@@ -19,6 +19,7 @@ from gan_meta.game.carry import CarriedMoments
 from gan_meta.game.copies import copy_both, put_loose, show
 from gan_meta.game.engine import Game
 from gan_meta.game.inner import InnerLoop
+from gan_meta.game.passes import unseen
 from gan_meta.game.player_loss import check_finite
 from gan_meta.game.replay import Link, replay
 from gan_meta.game.roles import adapts, is_learned
@@ -193,6 +194,7 @@ def _graph_bytes(game: Game) -> int:
     """Memory of one iteration's graph: what its operations keep for the way back, each storage once."""
     seen: dict[int, int] = {}
 
+    @unseen
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         seen[storage.data_ptr()] = storage.nbytes()
