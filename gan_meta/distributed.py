@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import faulthandler
 import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from gan_meta.files import json_text
+from gan_meta.heartbeat import Heartbeat
 
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a rank waits for the others; a game of one rank may be that much longer than another's."""
@@ -43,11 +46,13 @@ class World:
         rank: this process's number, from 0.
         size: how many there are.
         device: where this process computes.
+        heartbeat: by which it knows that the others live; without one it waits for them as long as torch does.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    heartbeat: Heartbeat | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -62,8 +67,7 @@ class World:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
             flat = torch.cat([tensors[place].detach().reshape(-1) for place in places])
-            with _talking():
-                dist.all_reduce(flat)
+            self._finish(lambda flat=flat: dist.all_reduce(flat, async_op=True))  # type: ignore[misc]
             for place, piece in zip(places, torch.split(flat, [tensors[place].numel() for place in places]), strict=True):
                 summed[place] = piece.view(tensors[place].shape)
         return summed
@@ -74,14 +78,13 @@ class World:
             return [document]
         content = torch.frombuffer(bytearray(json_text({"document": document}).encode()), dtype=torch.uint8).to(self.device)
         lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.size)]
-        with _talking():
-            dist.all_gather(lengths, torch.tensor([len(content)], device=self.device))
+        own = torch.tensor([len(content)], device=self.device)
+        self._finish(lambda: dist.all_gather(lengths, own, async_op=True))
         longest = int(torch.cat(lengths).max())
         padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
         padded[: len(content)] = content
         received = [torch.empty_like(padded) for _ in range(self.size)]
-        with _talking():
-            dist.all_gather(received, padded)
+        self._finish(lambda: dist.all_gather(received, padded, async_op=True))
         return [_read(piece[: int(length)]) for piece, length in zip(received, lengths, strict=True)]
 
     def on_first(self, action: Callable[[], Any]) -> Any:
@@ -118,13 +121,37 @@ class World:
             empty = torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
             tensor = given[name].detach().to(self.device).contiguous() if self.rank == source else empty
             if tensor.numel():
-                with _talking():
-                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), source)
+                content = tensor.reshape(-1).view(torch.uint8)
+                self._finish(lambda content=content: dist.broadcast(content, source, async_op=True))  # type: ignore[misc]
             shared[name] = tensor.cpu()
         return shared
 
+    def _finish(self, start: Callable[[], Any]) -> None:
+        """Do something with all ranks, and wait for it; no longer for one that is found to be lost."""
+        try:
+            work = start()
+            if dist.get_backend() != "gloo":
+                work.wait()
+                return
+            while not _is_done(work):
+                sentence = None if self.heartbeat is None else self.heartbeat.sentence
+                if sentence is not None:
+                    raise LostRankError(f"{sentence}; {_GO_ON}")
+        except LostRankError:
+            raise
+        except RuntimeError as error:  # torch tells which socket was closed, and not what that means
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise LostRankError(f"another process of this training has ended or cannot be reached; {_GO_ON} ({reason})") from error
+
 
 ALONE = World()
+_HEARTBEAT: ContextVar[Heartbeat | None] = ContextVar("heartbeat", default=None)
+"""That of the connection within which this is called."""
+_GO_ON = "start it again in the same way, and it goes on from its last checkpoint"
+_LOOK = datetime.timedelta(seconds=1)
+"""How long a process waits for the others before it looks whether they still live."""
+_FAREWELL = 15
+"""Seconds that a process has to end when another is lost."""
 
 
 def current() -> World:
@@ -134,7 +161,7 @@ def current() -> World:
         RuntimeError: when torchrun started several processes and they are not connected: each would train on its own.
     """
     if dist.is_available() and dist.is_initialized():
-        return World(dist.get_rank(), dist.get_world_size(), _device(dist.get_backend() == "nccl"))
+        return World(dist.get_rank(), dist.get_world_size(), _device(dist.get_backend() == "nccl"), _HEARTBEAT.get())
     if "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RuntimeError(
             f"torchrun started {os.environ['WORLD_SIZE']} processes, but they are not connected; wrap the training in "
@@ -150,6 +177,9 @@ def connect(device: str | None = None) -> Iterator[World]:
     Args:
         device: ``"cpu"``, ``"cuda"``, or one such as ``"cuda:1"``; by default a GPU of its own for each process of a node where
             there are GPUs, and the CPU otherwise. GPUs talk over NCCL, CPUs over gloo.
+
+    Within the block each process hears whether the others live. One that is silent for 20 seconds (stopped, hung, cut off) is named in
+    the log of the others, and over gloo they end with :class:`LostRankError` when it has been silent for five minutes.
 
     Raises:
         RuntimeError: when there are fewer GPUs than processes on this node.
@@ -170,31 +200,44 @@ def connect(device: str | None = None) -> Iterator[World]:
                 "processes with --nproc-per-node, or work on the CPU"
             )
         torch.cuda.set_device(own)
-    _join("nccl" if on_gpu else "gloo")
+    heartbeat = _join("nccl" if on_gpu else "gloo")
+    known = _HEARTBEAT.set(heartbeat)
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), own)
+        with heartbeat:
+            yield World(dist.get_rank(), dist.get_world_size(), own, heartbeat)
     finally:
-        dist.destroy_process_group()
+        _HEARTBEAT.reset(known)
+        if heartbeat.sentence is None:
+            dist.destroy_process_group()
+        else:
+            _end_soon()
 
 
 def _read(content: Tensor) -> Any:
     return json.loads(bytes(content.cpu().numpy()).decode())["document"]
 
 
-@contextlib.contextmanager
-def _talking() -> Iterator[None]:
-    """Around what all ranks do together: torch tells which socket was closed, and not what that means."""
+def _is_done(work: Any) -> bool:
+    """Whether an operation over gloo ends within a moment.
+
+    Raises:
+        RuntimeError: when it ended badly.
+    """
     try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LostRankError(
-            "another process of this training has ended or cannot be reached; start it again in the same way, and it goes on "
-            f"from its last checkpoint ({reason})"
-        ) from error
+        work.wait(_LOOK)
+    except RuntimeError:
+        if not work.is_completed():
+            return False
+        work.wait()  # it came to its end just now, or failed
+    return True
 
 
-def _join(backend: str) -> None:
+def _end_soon() -> None:
+    """Have the process end within some seconds: torch's threads wait for the lost one on, and the interpreter's end for them."""
+    faulthandler.dump_traceback_later(_FAREWELL, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+
+
+def _join(backend: str) -> Heartbeat:
     """Meet the others where the environment says, in a place of this attempt's own.
 
     torchrun keeps one store for all attempts, and a rank that comes back early would find there the addresses of the dead.
@@ -204,7 +247,10 @@ def _join(backend: str) -> None:
     importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-of-{size}"
+    apart, _, _ = next(rendezvous("env://", timeout=PATIENCE))  # a call on a store that does not answer would block others on it
+    heartbeat = Heartbeat(PrefixStore(attempt, apart), rank, size)
     dist.init_process_group(backend, store=PrefixStore(attempt, store), rank=rank, world_size=size, timeout=PATIENCE)
+    return heartbeat
 
 
 def _device(on_gpu: bool) -> torch.device:

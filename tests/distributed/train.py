@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 import gan_meta as gm
+from gan_meta import distributed, heartbeat
 from gan_meta.checkpoint import save_tensors
 from tests.conftest import SharedForwardObjective, SquaresObjective, small_batch, smooth_pair
 
@@ -99,6 +100,14 @@ def die_at_call(number: int) -> None:
         setattr(os, name, deadly(getattr(os, name)))
 
 
+def compute_for(seconds: float) -> None:
+    """Work without rest, in Python and in C++ by turns."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        torch.randn(300, 300) @ torch.randn(300, 300)
+        sum(range(10**5))
+
+
 def build(options: dict[str, Any]) -> tuple[gm.GANPair, gm.Objective, gm.InnerLoop]:
     pair = smooth_pair(seed=int(os.environ.get("RANK", "0")) if options.get("other_starts") else 0, norm=False)
     if options.get("buffers"):
@@ -108,11 +117,14 @@ def build(options: dict[str, Any]) -> tuple[gm.GANPair, gm.Objective, gm.InnerLo
 
 
 def train(options: dict[str, Any]) -> gm.GANPair:
-    pair, objective, inner = build(options)
     rank = int(os.environ.get("RANK", "0"))
+    options = {**options, **options.get("rank1", {})} if rank == 1 else options
+    pair, objective, inner = build(options)
 
     def knock(iteration: int, *_: object) -> None:
         time.sleep(options.get("pause", 0.0))
+        if options.get("busy") and rank == 1 and iteration == 1:
+            compute_for(options["busy"])
         if iteration == options.get("disk_full_at"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         if options.get("come_apart") and rank == 1:
@@ -124,10 +136,10 @@ def train(options: dict[str, Any]) -> gm.GANPair:
             os.kill(os.getpid(), signal.Signals[options["signal"]])
 
     if options.get("pretrain"):
-        dataset = Augmenting(options["augmented"]) if "augmented" in options else small_batch(20)
+        dataset = Augmenting(options["augmented"]) if "augmented" in options else small_batch(20, options.get("data", 0))
         return gm.pretrain(pair, objective, dataset, steps=options["steps"], inner=inner, on_step=knock, **options["trainer"])
     source = (SometimesPoisoned if options.get("poisoned") else Dawdling)(
-        [small_batch(10, seed) for seed in range(3)], shots=options.get("shots", 5), queries=3
+        [small_batch(10, options.get("data", 0) + seed) for seed in range(3)], shots=options.get("shots", 5), queries=3
     )
     if "augmented" in options:
         source = gm.FixedTasks([gm.Task(Augmenting(options["augmented"]))])
@@ -141,10 +153,11 @@ def run(cases: list[dict[str, Any]]) -> int:
     """Train each case, save its weights or what went wrong, and return the exit code a command should have."""
     torch.set_num_threads(1)
     rank = int(os.environ.get("RANK", "0"))
+    _hurry(cases[0].get("heartbeat", {}) if cases else {})
     if cases and "die_at_call" in cases[0]:
         die_at_call(cases[0]["die_at_call"])
     code = _run_connected(cases, rank)
-    return 9 if left_behind() else code
+    return 9 if code == 0 and left_behind() else code
 
 
 def left_behind() -> list[str]:
@@ -154,10 +167,18 @@ def left_behind() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
+def _hurry(options: dict[str, Any]) -> None:
+    """Have silent processes noticed, and left, sooner."""
+    for name, seconds in options.items():
+        setattr(distributed if hasattr(distributed, name) else heartbeat, name, seconds)
+
+
 def _run_connected(cases: list[dict[str, Any]], rank: int) -> int:
     with gm.distributed.connect("cpu"):
         for options in cases:
             out = Path(options["out"])
+            if "heartbeat" in options:
+                logging.getLogger("gan_meta").addHandler(logging.FileHandler(f"{out}-{rank}.log"))
             error_file = out.with_name(f"{out.name}-{rank}.txt")
             try:
                 pair = train(options)
