@@ -23,7 +23,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from gan_meta.algorithms.base import MetaGradient
 from gan_meta.distributed import World
 
-_ROUND, _ROUNDS = 15, 20
+_ROUND, _ROUNDS = 5, 60
 _SETTLED = 1e-6
 """Power iterations go on by rounds until the largest singular value changes by less than this part of itself."""
 _CANCELLED = 1e-3
@@ -91,7 +91,7 @@ def move_buffers(module: nn.Module, values: Mapping[str, Tensor]) -> None:
 def fit_spectral_vectors(module: nn.Module) -> None:
     """Fit the vectors of every spectral normalisation (torch's, in its old and its new form) to the weights as they stand."""
     for matrix, u, v, eps in _normalised(module):
-        before = float("inf")
+        before = float(torch.vdot(u, matrix @ v).abs())
         for _ in range(_ROUNDS):
             left, right = u, v
             for _ in range(_ROUND):
@@ -105,6 +105,10 @@ def fit_spectral_vectors(module: nn.Module) -> None:
             if abs(now - before) <= _SETTLED * now:
                 break
             before = now
+    for part in module.modules():
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):  # its old form keeps the normalised weight as it was at the last forward pass
+                setattr(part, hook.name, hook.compute_weight(part, do_power_iteration=False).detach())
 
 
 def _is_averaged(buffer: Tensor) -> bool:

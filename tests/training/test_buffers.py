@@ -105,6 +105,9 @@ def test_the_old_form_of_spectral_normalisation_is_fitted_too():
             )
     assert max(largest_singular_values(pair, old=True)) > 1.3
     fit_spectral_vectors(pair)
+    for number in (0, 2):  # without a forward pass, and so that the pair can be copied
+        weight = copy.deepcopy(pair).discriminator[number].weight
+        assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1.0, abs=1e-2)
     assert largest_singular_values(pair, old=True) == pytest.approx([1.0, 1.0], abs=1e-2)
 
 
