@@ -25,7 +25,7 @@ from metapix.data.pose import Detection
 from numpy.typing import NDArray
 
 TWO_HOURS = 2 * 3600 * 30
-REAL_FRAMES = 150
+REAL_FRAMES = 100
 GOAL_MB = 2000.0
 
 
