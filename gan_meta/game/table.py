@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_meta.contents import is_same, measures_in
+from gan_meta.contents import is_plain, is_same, measures_in
 from gan_meta.game.copies import Loose, put_loose, take_loose
+from gan_meta.game.coupling import FAILURES, are_coupled, rearranged
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.hooks import refuse_unplayable
@@ -26,7 +27,7 @@ from gan_meta.pair import GANPair
 from gan_meta.seeds import RandomState, derive_seed, random_state, seeded
 from gan_meta.tasks import Samples
 
-_RATHER = 'use parallel="tasks", or losses with one value a sample no random draws and nothing kept'
+_RATHER = 'use parallel="tasks", or losses with one value a sample, no random draws and nothing kept'
 
 
 class TurnLosses(NamedTuple):
@@ -43,6 +44,10 @@ class _Unreduced(NamedTuple):
     parts: dict[str, Tensor]
     n_samples: int
     weights: Tensor | None = None
+
+
+_Case = tuple[tuple[str, ...], bool]
+"""Who moves, and whether several different samples are in the batch: one by itself says nothing of several."""
 
 
 class _State(NamedTuple):
@@ -94,7 +99,9 @@ class Table:
             self.pool = SamplePool(support, inner.augment, self.device, precompute)
         always_new = self.pool.is_random or inner.random_augment is not None or has_batch_statistics(pair)
         self._may_be_unique = inner.unique_samples and not always_new
-        self._is_unique: dict[tuple[str, ...], bool] = {}
+        self._is_unique: dict[_Case, bool] = {}
+        self._is_coupled: dict[_Case, bool] = {}
+        self._outline = _plain_values(pair, objective)
         self._term_owner: dict[str, str] = {}
         self._seen: set[tuple[str, ...]] = set()
         # Losses that know the step may couple samples, or draw, in some iterations only: each is then looked at by itself.
@@ -143,13 +150,21 @@ class Table:
     def _unreduced(self, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         if self.share is not None:
             return self._own_share(self.share, players, drawn, step)
-        if not (self._may_be_unique and drawn.has_repeats and self._is_unique.get(players, True)):
+        if not (self._may_be_unique and drawn.has_repeats):
             return self._forward(players, self._batch(drawn.items), step)
         items, weights = drawn.unique(self.dtype)
-        if players in self._is_unique:
+        case = players, len(items) > 1
+        if not self._is_unique.get(case, True):
+            return self._forward(players, self._batch(drawn.items), step)
+        if case in self._is_unique:
             return self._forward(players, self._take(items), step)._replace(weights=weights.to(self.device))
-        # Only losses per sample that drew nothing at random, and left nothing of the batch behind, are the same for unique samples.
+        # Only losses of each sample alone, that drew nothing and left nothing of the batch behind, are the same for unique samples.
         start = self._state()
+        is_coupled = self._is_coupled.get(case) if self._is_same_always else None
+        trial = None
+        if is_coupled is None:  # before what is kept, whose graph a state put back afterwards would break
+            trial = self._trial(players, items, step)
+            self._put(start)
         found = self._forward(players, self._take(items), step)
         is_unique = all(loss.ndim == 1 for loss in (*found.players.values(), *found.parts.values())) and not self._drew(start)
         if is_unique and not self._is_at(start):
@@ -159,12 +174,32 @@ class Table:
             is_unique = is_same(measures_in(moved.kept), measures_in(self._state().kept))
             self._put(start)
             found = self._forward(players, self._take(items), step) if is_unique else found
+        if is_unique and is_coupled is None:
+            self._is_coupled[case] = is_coupled = self._are_coupled(found, trial)
+        is_unique = is_unique and not is_coupled
         if self._is_same_always:
-            self._is_unique[players] = is_unique
+            self._is_unique[case] = is_unique
         if is_unique:
             return found._replace(weights=weights.to(self.device))
         self._put(start)
         return self._forward(players, self._take(drawn.items), step)
+
+    def learn_from(self, other: Table) -> None:
+        """Take over what another table found out of the same players and the same losses, as far as plain values tell."""
+        if self._outline == other._outline:
+            self._is_coupled = other._is_coupled
+
+    def _trial(self, players: tuple[str, ...], items: Tensor, step: int) -> dict[str, Tensor] | None:
+        """The losses of these items rearranged, ``None`` where there are none to be had; the state that they leave is to be put back."""
+        try:
+            losses = self._forward(players, self._take(items[rearranged(len(items))]), step).players
+        except FAILURES:
+            return None
+        return {player: loss.detach() for player, loss in losses.items()}
+
+    def _are_coupled(self, found: _Unreduced, trial: Mapping[str, Tensor] | None) -> bool:
+        precision = self.dtype if self.inner.precision == "float32" else torch.bfloat16
+        return trial is None or are_coupled(found.players, trial, precision)
 
     def _state(self) -> _State:
         buffers = {name: buffer.detach().clone() for name, buffer in self.pair.named_buffers()}
@@ -193,9 +228,10 @@ class Table:
     def _own_share(self, share: FrameShare, players: tuple[str, ...], drawn: Draw, step: int) -> _Unreduced:
         """This rank's part of a batch that several ranks share: their weighted losses add up to the batch's."""
         batch, weights = self._shared_batch(share, drawn)
-        if players not in self._is_unique:
-            self._is_unique[players] = True
+        if (players, True) not in self._is_unique:
+            self._is_unique[players, True] = True
             self._refuse_keeping(players, drawn, batch, step)
+            self._refuse_coupled(players, drawn.unique(self.dtype)[0][:2], step)
         before = random_state(self.device)
         found = self._forward(players, batch, step)
         if any(loss.ndim == 0 for loss in found.players.values()):
@@ -239,6 +275,19 @@ class Table:
                 f"ranks that share a batch would each see another part; {_RATHER}"
             )
 
+    def _refuse_coupled(self, players: tuple[str, ...], items: Tensor, step: int) -> None:
+        """Refuse losses that look at samples which other ranks have; tried on the same samples by every rank."""
+        if len(items) < 2 or self._draws_samples:
+            return
+        start = self._state()
+        found = self._forward(players, self._take(items), step)
+        is_for_each = all(loss.ndim == 1 for loss in found.players.values()) and not self._drew(start)
+        self._put(start)
+        trial = self._trial(players, items, step)
+        self._put(start)
+        if is_for_each and self._are_coupled(found, trial):
+            raise ValueError(f"a sample's loss depends on the others of its batch, which several ranks cannot share; {_RATHER}")
+
     def _forward(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         with self._autocast(), in_words():
             return self._ask(players, batch, step)
@@ -279,6 +328,11 @@ class Table:
     def _playable_turns(self) -> list[Turn]:
         turns = [Turn(tuple(player for player in turn.players if self.adapting.get(player)), turn.batch) for turn in self.inner.turns()]
         return [turn for turn in turns if turn.players]
+
+
+def _plain_values(pair: GANPair, objective: Objective) -> list[object]:
+    """The modules' and the objective's kinds and plain attributes, by which their losses may be of another form."""
+    return [(type(part), {name: value for name, value in vars(part).items() if is_plain(value)}) for part in (objective, *pair.modules())]
 
 
 def _nothing(_batch: Batch) -> Batch:

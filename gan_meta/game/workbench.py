@@ -50,6 +50,7 @@ class Workbench:
         """
         kept = self._kept
         game = kept.game
+        before = None if game is None else game.table
         if game is not None and kept.theta is not None and kept.theta() is theta and game.inner == inner and _copied(theta, game.pair):
             copies = copy_objective(objective, theta, game.pair)
             game.restart(copies.objective, support, seed, share)
@@ -58,6 +59,8 @@ class Workbench:
             kept.game = game = Game(copies.pair, copies.objective, support, inner, seed, share)
             kept.theta = weakref.ref(theta)
         kept.check = copies.check
+        if before is not None:
+            game.table.learn_from(before)
         return game
 
     def check(self) -> None:
