@@ -124,10 +124,10 @@ def _claimed(target: Path) -> tuple[Path, int | None]:
     for _ in range(_TRIES):
         partial = target.with_name(f".{name}.{uuid4().hex}{PARTIAL}")
         partial.mkdir()
-        # Somebody may have swept it between its making and its lock.
-        with contextlib.suppress(FileNotFoundError):
+        # Somebody may have swept it between its making and its lock, or be about to.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
             handle = _lock(partial)
-            if handle is None or os.path.samestat(os.fstat(handle), partial.lstat()):
+            if handle is None or partial.is_dir():
                 return partial, handle
             os.close(handle)
     raise OSError(f"cannot write {target}: what is written there is removed at once by another process")
@@ -143,7 +143,9 @@ def replace_folder(partial: Path, target: Path) -> None:
         os.replace(partial, target)
         return
     old = target.with_name(f".{target.name}.{uuid4().hex}{OLD}")
-    handle = _lock(target)
+    handle = None
+    with contextlib.suppress(BlockingIOError):  # another replaces it too, and its lock serves both
+        handle = _lock(target)
     try:
         os.replace(target, old)
         try:
@@ -186,9 +188,12 @@ def _sweep_one(leftover: Path, home: Path | None) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """An open handle with the lock on a file or folder; ``None`` where another has it, or the system has no such locks.
+    """An open handle with the lock on a file or folder; ``None`` where the system has no such locks.
 
     The system takes the lock back however a process ends.
+
+    Raises:
+        BlockingIOError: when another has it.
     """
     if sys.platform == "win32":
         return None
@@ -197,7 +202,9 @@ def _lock(path: Path) -> int | None:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
         return None
     return handle

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_two_writers_side_by_side_do_not_sweep_each_other(tmp_path: Path) -> Non
     assert (tmp_path / "a").read_text() == "0"  # left last
     assert (tmp_path / "b").read_text() == "1"
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_many_writers_at_once_never_sweep_what_another_has_just_made(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for turn in range(40):
+            write_text(tmp_path / f"{number}.txt", str(turn), durable=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))  # an error in a thread is raised here
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number}.txt" for number in range(8)]
 
 
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
