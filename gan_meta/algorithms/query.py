@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from gan_meta.game.copies import copy_both, copy_objective
+from gan_meta.game.coupling import are_coupled, rearranged
 from gan_meta.game.passes import Passes, Unrecorded
 from gan_meta.game.player_loss import NonFiniteLossError, player_loss, reduce_loss
-from gan_meta.game.table import has_batch_statistics
+from gan_meta.game.table import has_batch_statistics, put_buffers
 from gan_meta.objective import Batch, Objective
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed, random_state, seeded
@@ -93,6 +94,9 @@ def _player_gradient(
         raise ValueError(f"query_batch_size={size} would change batch normalisation's statistics; leave it out, or use eval() there")
     sums = [torch.zeros_like(parameter) for parameter in parameters]
     mean = torch.zeros((), device=device, dtype=parameters[0].dtype)
+    if size < n_samples:
+        with torch.enable_grad(), seeded(derive_seed(seed, "query", player), device):
+            _refuse_coupled(lambda batch: player_loss(objective, pair, batch, player, step)[0].detach(), pair, query, player, size)
     with torch.enable_grad(), seeded(derive_seed(seed, "query", player), device):
         for start in range(0, n_samples, size):
             indices = range(start, min(start + size, n_samples))
@@ -125,3 +129,22 @@ def _see_unused(objective: Objective, pair: GANPair, batch: Batch, player: str, 
     with Unrecorded({name: named[name] for name in names}):
         player_loss(copies.objective, copies.pair, batch, player, step)
     before.restore()
+
+
+def _refuse_coupled(loss: Callable[[Batch], Tensor], pair: GANPair, query: Samples, player: str, size: int) -> None:
+    """Refuse to split a query whose losses per sample look at the other samples; tried on two of them, and leaves the buffers alone."""
+    reference = next(pair.parameters())
+    two = {name: tensor.to(reference.device) for name, tensor in take(query, range(2)).items()}
+    buffers = {name: buffer.clone() for name, buffer in pair.named_buffers()}
+    before = random_state(reference.device)
+    found = loss(two)
+    is_for_each = found.ndim == 1 and before == random_state(reference.device)
+    put_buffers(pair, buffers)
+    if is_for_each:
+        places = torch.tensor(rearranged(2), device=reference.device)
+        other = loss({name: tensor.index_select(0, places) for name, tensor in two.items()})
+        put_buffers(pair, buffers)
+        if are_coupled({player: found}, {player: other}, reference.dtype):
+            raise ValueError(
+                f"the {player}'s loss of a sample depends on the others, so query_batch_size={size} would change it; leave it out"
+            )

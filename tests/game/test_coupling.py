@@ -137,3 +137,18 @@ def test_ranks_cannot_share_what_is_coupled(name):
     share = FrameShare(Alone(rank=0, size=2))
     with pytest.raises(ValueError, match="a sample's loss depends on the others of its batch, which several ranks cannot share"):
         play(smooth_pair(norm=False), Coupled(name), small_batch(4), gm.InnerLoop(steps=1), share=share)
+
+
+@pytest.mark.parametrize("algorithm", ["fomaml", "maml"])
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_a_query_of_coupled_losses_is_not_split(name, algorithm):
+    inner = gm.InnerLoop(steps=1, lr=1e-2)
+    task = gm.Task(small_batch(2), small_batch(5, seed=1))
+    split = gm.algorithms.create(algorithm, objective=Coupled(name), inner=inner, query_batch_size=2)
+    with pytest.raises(ValueError, match="the generator's loss of a sample depends on the others, so query_batch_size=2 would change it"):
+        split.meta_gradient(smooth_pair(norm=False), task)
+    whole, halves = (
+        gm.algorithms.create(algorithm, objective=SquaresObjective(), inner=inner, query_batch_size=size).meta_gradient(smooth_pair(), task)
+        for size in (None, 2)
+    )
+    assert_close(whole.grads, halves.grads)
