@@ -104,6 +104,7 @@ class _Watch(TorchFunctionMode):
         self._leaves = leaves
         self._buffers: list[tuple[Tensor, Tensor]] | None = None
         self._moved: dict[int, str] = {}
+        self._kept: list[tuple[str, nn.Module, dict[str, object]]] = []
         self._random: RandomState | None = None
         self._recomputes = False
 
@@ -119,7 +120,7 @@ class _Watch(TorchFunctionMode):
         self._recomputes |= torch.is_grad_enabled()
         for tensor in _tensors(args, kwargs):
             if id(tensor) in self._moved:
-                _refuse_moved(self._moved[id(tensor)])
+                _refuse_moved("buffer", self._moved[id(tensor)])
         return func(*args, **kwargs)
 
     def _begin(self) -> None:
@@ -135,6 +136,7 @@ class _Watch(TorchFunctionMode):
             if id(buffer) not in statistics
             and (self._before.get(name, nothing)[0] is not buffer or self._before[name][1] != _version(buffer))
         }
+        self._kept = [(name, module, _measures(module)) for name, module in self._pair.named_modules()]
         self._random = random_state(self._device)
 
     @torch.no_grad()
@@ -147,7 +149,14 @@ class _Watch(TorchFunctionMode):
         for buffer, kept in self._buffers or ():
             if not torch.equal(buffer, kept):
                 buffer.data.copy_(kept)  # a graph that is kept may hold the buffer, and would take a write of ours for one that matters
-        if self._random is not None and self._recomputes and self._random != random_state(self._device):
+        if self._random is None or not self._recomputes:
+            return
+        for name, module, before in self._kept:
+            after = _measures(module)
+            changed = [attribute for attribute in after if attribute not in before or not _is_equal(before[attribute], after[attribute])]
+            if changed:
+                _refuse_moved("attribute", f"{name}.{changed[0]}")
+        if self._random != random_state(self._device):
             raise ValueError(
                 "what is recomputed in the backward pass draws random numbers anew, such as dropout's, so its gradient is not the loss's: "
                 "leave preserve_rng_state=True in torch.utils.checkpoint, or restore the generator's state in a function of your own"
@@ -204,9 +213,25 @@ def _original(leaf: Tensor) -> object:
     return None if node is None else getattr(node.next_functions[0][0], "variable", None)
 
 
-def _refuse_moved(name: str) -> None:
+def _measures(module: nn.Module) -> dict[str, object]:
+    """What a module keeps besides parameters, buffers and modules: plain values, tensors, how much its containers hold."""
+    kept = {name: value for name, value in vars(module).items() if name not in ("_parameters", "_buffers", "_modules")}
+    return {
+        name: len(value) if isinstance(value, list | dict | set | tuple) else value
+        for name, value in kept.items()
+        if isinstance(value, bool | int | float | str | Tensor | list | dict | set | tuple)
+    }
+
+
+def _is_equal(one: object, other: object) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one is other or (one.shape == other.shape and torch.equal(one, other))
+    return one is other or (type(one) is type(other) and one == other)
+
+
+def _refuse_moved(kind: str, name: str) -> None:
     raise ValueError(
-        f"the buffer {name!r} changes in the forward pass, and what is recomputed in the backward pass reads it as it is by then, so the "
+        f"the {kind} {name!r} changes in the forward pass, and what is recomputed in the backward pass reads it as it is by then, so the "
         "gradient would not be the loss's: leave that module out of activation checkpointing, or call eval() on it where that keeps it "
         "still, as it does spectral normalisation"
     )

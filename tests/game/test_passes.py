@@ -293,6 +293,39 @@ class Counts(nn.Module):
         return x * (1 + self.calls / 10)
 
 
+class CountsInPython(nn.Module):
+    """The same with a plain number."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1 + self.calls / 10)
+
+
+class CountsInAList(nn.Module):
+    """The same with a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def forward(self, x):
+        self.calls.append(1)
+        return x * (1 + len(self.calls) / 10)
+
+
+@algorithms
+@pytest.mark.parametrize("layer", [CountsInPython, CountsInAList])
+def test_an_attribute_that_has_moved_on_is_refused(algorithm, layer):
+    with pytest.raises(ValueError, match=r"the attribute 'discriminator.layers.1.calls' changes in the forward pass"):
+        update_of(conv_pair(RIGHT["checkpoint"], layer), algorithm)
+
+
+def test_a_tensor_that_each_pass_makes_anew_is_no_fault():
+    assert_same(conv_pair, RIGHT["checkpoint"], "reptile", lambda: nn.utils.weight_norm(nn.Conv2d(4, 4, 1)))
+
+
 @algorithms
 def test_a_buffer_that_has_moved_on_is_refused(algorithm):
     with pytest.raises(ValueError, match=r"the buffer 'discriminator.layers.1.calls' changes in the forward pass"):
