@@ -184,6 +184,20 @@ def test_reading_keeps_few_frames_in_memory(tmp_path: Path) -> None:
     assert peak < 8 * 240 * 320 * 3, "40 frames would be five times this"
 
 
+def test_of_several_streams_the_one_that_players_show_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        for height, meant in ((32, av.stream.Disposition(0)), (64, av.stream.Disposition.default)):
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt, stream.disposition = height, 96, "yuv420p", meant
+        for frame in moving_picture(5, 64, 96):
+            for stream in container.streams.video:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[: stream.height]), format="rgb24")))
+        for stream in container.streams.video:
+            container.mux(stream.encode(None))
+    assert next(read_video(path)).image.shape == (64, 96, 3)
+
+
 def test_truncated_file_gives_the_frames_it_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = write(tmp_path / "whole.mp4", moving_picture(40, 64, 64)).read_bytes()
     cut = tmp_path / "cut.mp4"

@@ -170,6 +170,24 @@ def test_matrices_that_are_not_known_here_are_refused(tmp_path: Path) -> None:
         list(read_video(path))
 
 
+@pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libx265", "yuv420p10le"), ("prores_ks", "yuv422p10le")])
+def test_tags_that_only_the_container_has_are_heeded(tmp_path: Path, codec: str, pixels: str) -> None:
+    options = {"x265-params": "log-level=none:bframes=0"} if codec == "libx265" else {}
+    grey = [np.full((64, 96, 3), 148, np.uint8)] * 2  # 58% of the signal: PQ's white
+    plain = record(tmp_path / "plain.mov", grey, [0, 0.04], codec=codec, pixels=pixels, options=options)
+    path = tmp_path / "tagged.mov"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = PQ, 9, 9, 1
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert next(read_video(plain)).image.mean() == pytest.approx(148, abs=2)
+    assert next(read_video(path)).image.mean() == pytest.approx(250, abs=2)
+
+
 def transparent(path: Path, codec: str, pixels: str) -> Path:
     """Quarters whose left half is hidden, and half hidden in the bottom right quarter."""
     picture = np.dstack([quarters(), np.full((64, 96), 255, np.uint8)])
@@ -227,7 +245,7 @@ def interlaced(path: Path, codec: str, count: int = 16) -> tuple[Path, list[NDAr
     return path, [seen(2 * number) for number in range(count)]
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.ts", "mpeg2video")])
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.ts", "mpeg2video"), ("a.avi", "mpeg2video")])
 def test_interlaced_video_becomes_whole_frames_at_the_same_times(tmp_path: Path, name: str, codec: str) -> None:
     path, seen = interlaced(tmp_path / name, codec)
     frames = list(read_video(path))

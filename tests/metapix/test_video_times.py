@@ -164,9 +164,36 @@ def test_recordings_joined_into_one_file_play_one_after_the_other(tmp_path: Path
     assert (probe(joined).frames, probe(joined).fps) == (40, pytest.approx(25, rel=1e-4))
 
 
-def test_a_stream_without_timestamps_has_the_rate_it_claims(tmp_path: Path) -> None:
-    path = record(tmp_path / "a.h264", moving_picture(20, 64, 96), [n / 30 for n in range(20)])
-    times = [frame.time for frame in read_video(path)]
-    assert len(times) == 20
-    assert (np.diff(times) > 0).all()
-    assert np.diff(times) == pytest.approx(np.full(19, np.median(np.diff(times))), abs=1e-3)
+@pytest.mark.parametrize(("rate", "reordered"), [(Fraction(24000, 1001), "0"), (Fraction(30), "3"), (Fraction(50), "0")])
+def test_a_stream_without_timestamps_has_the_rate_it_claims(tmp_path: Path, rate: Fraction, reordered: str) -> None:
+    path = tmp_path / "a.h264"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"bf": reordered})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for frame in [av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in moving_picture(20, 64, 96)]:
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert [frame.time for frame in read_video(path)] == pytest.approx([float(number / rate) for number in range(20)], abs=1e-6)
+    assert probe(path).fps == pytest.approx(float(rate), rel=1e-9)
+
+
+@pytest.mark.parametrize("usual", [24000 / 1001, 25, 30000 / 1001, 60, 60000 / 1001])
+@pytest.mark.parametrize("clock", [1000, 90000])
+def test_a_usual_rate_survives_a_coarse_clock(usual: float, clock: int) -> None:
+    assert mean_rate(np.rint(np.arange(200) / usual * clock) / clock, 5.0) == usual
+    assert mean_rate(np.arange(200) / (usual * 1.01), 5.0) == pytest.approx(usual * 1.01)
+
+
+@pytest.mark.parametrize(("codec", "reordered"), [("libx264", "0"), ("libx264", "3"), ("mpeg4", "2"), ("mjpeg", "0")])
+def test_pictures_of_an_avi_file_begin_when_its_sound_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, reordered: str
+) -> None:
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = {} if codec == "mjpeg" else {"bf": reordered}
+    times = [number / 25 for number in range(20)]
+    path = record(tmp_path / "a.avi", moving_picture(20, 64, 96), times, codec=codec, pixels=pixels, clock=Fraction(1, 25), options=options)
+    with caplog.at_level(logging.WARNING):
+        frames = list(read_video(path))
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-6)
+    assert {frame.shift for frame in frames} == {0}
+    assert not caplog.records

@@ -83,7 +83,8 @@ def expected_frames(path: Path) -> int | None:
 
 def header_rate(stream: VideoStream) -> float | None:
     """Frames per second as the file claims, where that can be a rate."""
-    claims = (float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate)
+    average = stream.average_rate if stream.start_time is not None else None  # FFmpeg makes one up for files without timestamps
+    claims = (float(rate) for rate in (average, stream.guessed_rate, stream.base_rate) if rate)
     return next((rate for rate in claims if rate <= MOST_CLAIMED), None)
 
 

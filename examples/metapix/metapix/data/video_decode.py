@@ -25,20 +25,22 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream of moving pictures.
+    """The stream of moving pictures; of several the one that players show.
 
     Raises:
         InputError: there is none, it cannot be decoded, or its pictures are too large.
     """
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:  # the cover picture of a sound file
-            if stream.codec_context is None:
-                raise InputError(f"{path} holds pictures that cannot be decoded here. Convert it, for example to H.264 in MP4.")
-            if stream.width and stream.height:
-                check_pixels(stream.width, stream.height, path)
-            stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(PIXEL_LIMIT)}
-            return stream
-    raise InputError(f"{path} has no video stream (sound only?). Give a file with moving pictures.")
+    moving = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+    if not moving:  # a sound file may have a cover picture
+        raise InputError(f"{path} has no video stream (sound only?). Give a file with moving pictures.")
+    best = container.streams.best("video")
+    stream = next((stream for stream in moving if stream is best), moving[0])
+    if stream.codec_context is None:
+        raise InputError(f"{path} holds pictures that cannot be decoded here. Convert it, for example to H.264 in MP4.")
+    if stream.width and stream.height:
+        check_pixels(stream.width, stream.height, path)
+    stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(PIXEL_LIMIT)}
+    return stream
 
 
 class Decoder:
@@ -48,7 +50,9 @@ class Decoder:
         self._container, self._stream = container, stream
         self._separate = _alpha_decoder(stream)
         self._has_order_only = container.format.name == "avi"
-        self._delay: int | None = None
+        self._coded_at: dict[int | None, int | None] = {}  # decoding times by display times, of what came before the first picture
+        self._delay = 0
+        self._last: int | None = None  # the timestamp of the picture before
         self.decoded = self.lost = 0
         self._end = 0.0  # where the last picture ends, in the file's seconds
 
@@ -60,20 +64,25 @@ class Decoder:
         """
         try:
             for picture in deinterlaced(self._pictures()):
-                yield self._stamp(picture), picture
+                yield picture.time, picture
         except av.FFmpegError as error:
             raise InputError(
                 f"{self._container.name} has interlaced pictures that cannot be read ({error.strerror}): convert it."
             ) from error
 
-    def _stamp(self, picture: VideoFrame) -> float | None:
-        """When a picture is shown. AVI numbers its pictures in the order of coding, so that only decoding times are in order there."""
-        if not self._has_order_only:
-            return picture.time
-        if picture.dts is None or picture.pts is None or picture.time_base is None:
-            return None
-        self._delay = picture.dts - picture.pts if self._delay is None else self._delay
-        return float((picture.dts - self._delay) * picture.time_base)
+    def _order(self, picture: VideoFrame) -> None:
+        """Give a picture of an AVI file its time.
+
+        AVI counts pictures in the order of coding, so that only decoding times are in order. The first is shown when it is coded.
+        """
+        if self._last is None and picture.dts is not None:
+            shown = self._coded_at.get(picture.pts)
+            self._delay = 0 if shown is None else picture.dts - shown
+        if picture.dts is not None:
+            self._last = picture.dts - self._delay
+        elif self._last is not None:  # a decoder gives its last pictures without one
+            self._last += 1
+        picture.pts = self._last
 
     def _pictures(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -82,6 +91,8 @@ class Decoder:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                if self._has_order_only and self._last is None:
+                    self._coded_at[packet.pts] = packet.dts
                 pictures = self._decode(packet)
             except av.FFmpegError:
                 self.lost += 1  # a demuxer that failed has ended: the next packet is None
@@ -91,6 +102,8 @@ class Decoder:
                     self.lost += 1
                     continue
                 self.decoded += 1
+                if self._has_order_only:
+                    self._order(picture)
                 self._end = max(self._end, (picture.time or 0.0) + float(picture.duration * (picture.time_base or 0)))
                 yield picture
 

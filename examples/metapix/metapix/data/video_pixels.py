@@ -19,6 +19,7 @@ from metapix.errors import InputError
 
 # Matrix coefficients of ITU-T H.273, and which of them FFmpeg undoes.
 _RGB, _BT709, _UNSPECIFIED, _RESERVED, _BT601, _BT2020, _DERIVED = 0, 1, 2, 3, 5, 9, 12
+_UNTOLD = {"color_trc": _UNSPECIFIED, "color_primaries": _UNSPECIFIED, "colorspace": _UNSPECIFIED, "color_range": 0}
 _KNOWN_MATRICES = (_BT709, 4, _BT601, 6, 7, _BT2020)
 _BT2020_PRIMARIES = 9
 # Without these flags FFmpeg's fast path is about one grey level too dark and repeats chroma instead of interpolating it.
@@ -31,13 +32,14 @@ class RgbReader:
     """Makes (H, W, 3) uint8 RGB pictures of a video's decoded ones; all have the size of the first.
 
     Args:
-        stream: where they come from.
+        stream: where they come from, of which nothing was decoded yet.
         path: its file, for messages.
     """
 
     def __init__(self, stream: VideoStream, path: Path) -> None:
         self._stream, self._path = stream, path
         self._size: tuple[int, int] | None = None
+        self._container_says = {tag: int(getattr(stream.codec_context, tag)) for tag in _UNTOLD}  # decoding writes over it
 
     def read(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """The next picture.
@@ -49,6 +51,9 @@ class RgbReader:
             ratio = self._stream.sample_aspect_ratio
             self._size = (round(picture.width * ratio) if ratio else picture.width), picture.height
             check_pixels(*self._size, self._path)
+        for tag, untold in _UNTOLD.items():
+            if int(getattr(picture, tag)) == untold:
+                setattr(picture, tag, self._container_says[tag])
         matrix = _matrix_of(picture, self._path)
         try:
             image = _colours(picture, self._size, matrix)

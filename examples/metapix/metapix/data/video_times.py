@@ -22,6 +22,7 @@ MOST_CLAIMED = 240.0
 """Frames per second that a header is believed; what it says beyond is a unit of time, not a rate."""
 
 _USUAL_STEP = 1 / 30
+_USUAL_RATES = [1000 * rate / part for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120, 240) for part in (1000, 1001)]
 _UNUSUAL = 0.1  # of a step, by which the median may differ from the mean
 _LEAST_STEP = 1e-5  # seconds: a unit of the clock of MP4 and MPEG-TS; what is later by less is not later
 _STEPS = 31  # whose median is the typical step
@@ -140,10 +141,17 @@ class Clock(Generic[T]):
 
 
 def mean_rate(times: NDArray[np.float64], otherwise: float) -> float:
-    """Frames per second: steps divided by seconds; ``otherwise`` for fewer than two frames."""
+    """Frames per second: steps divided by seconds; ``otherwise`` for fewer than two frames.
+
+    Where the times are those of a usual rate, rounded, it is that rate: whole milliseconds cannot say 30000/1001.
+    """
     if len(times) < 2:
         return otherwise
-    return float(f"{(len(times) - 1) / (times[-1] - times[0]):.12g}")  # the rest is floating point's
+    mean = float((len(times) - 1) / (times[-1] - times[0]))
+    usual = min(_USUAL_RATES, key=lambda rate: abs(rate - mean))
+    if is_even(times, usual):
+        return usual
+    return float(f"{mean:.12g}")  # the rest is floating point's
 
 
 def is_even(times: NDArray[np.float64], fps: float) -> bool:
