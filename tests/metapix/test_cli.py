@@ -168,7 +168,7 @@ def test_a_video_with_nobody_in_it_is_refused_and_earlier_clips_stay(tmp_path: P
     (tmp_path / "kept").write_text("x")
     before = listing(tmp_path)
     message = refused(METAPIX, "prepare", video, "--out", tmp_path)
-    assert f"No person was found in {video} (3 frames looked at, 0 with a person)" in message
+    assert f"No person was found in {video} (3 frames looked at; it takes two with a person)" in message
     assert listing(tmp_path) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from metapix import driver as drivers
 from metapix.data.pose import Detection
+from metapix.data.sound import Sound
 from metapix.data.video import VideoWriter, read_video
 from metapix.driver import open_video_driver
 from metapix.performer import Performer
@@ -110,6 +112,31 @@ def test_uneven_times_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_retargeted(performer(), open_video_driver(video, SIZE, tmp_path), tmp_path / "out.mp4")
     times = [frame.time for frame in read_video(tmp_path / "out.mp4")]
     assert times == pytest.approx([tick / 25 for tick in ticks], abs=1e-3)
+    assert length_of(tmp_path / "out.mp4") == pytest.approx(15 / 25 * 9 / 8, abs=1e-3)
+
+
+def length_of(path: Path) -> float:
+    """Seconds that a file says its pictures last."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        return float(stream.duration * stream.time_base)
+
+
+def test_a_last_frame_that_is_held_is_held_and_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers, "MainPersonEstimator", Script)
+    pictures = [Image.fromarray(frame) for frame in stick_frames(6)]
+    pictures[0].save(tmp_path / "held.gif", save_all=True, append_images=pictures[1:], duration=[100] * 5 + [2000])
+    moves = open_video_driver(tmp_path / "held.gif", SIZE, tmp_path)
+    assert (moves.fps, moves.times, moves.ends) == (10, None, pytest.approx(2.5))
+    voice = with_sound(tmp_path / "voice.mp4", stick_frames(100))
+    write_retargeted(performer(), replace(moves, sound=Sound(voice)), tmp_path / "out.mp4", gif=tmp_path / "out.gif")
+    assert length_of(tmp_path / "out.mp4") == pytest.approx(2.5, abs=1e-3)
+    assert len(sound_of(tmp_path / "out.mp4")) / RATE == pytest.approx(2.5, abs=0.03)
+    with Image.open(tmp_path / "out.gif") as animation:
+        animation.seek(animation.n_frames - 1)
+        assert animation.info["duration"] == 2000
 
 
 def test_a_person_who_leaves_leaves_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tracemalloc
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from metapix.data.media import every_packet
 from metapix.data.video import SYNTHETIC_COMMENT, VideoWriter, probe, read_video
 from metapix.errors import InputError
 from numpy.typing import NDArray
@@ -182,6 +184,14 @@ def test_reading_keeps_few_frames_in_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 240 * 320 * 3, "40 frames would be five times this"
+
+
+def test_a_demuxer_that_fails_after_the_last_packet_has_given_them_all() -> None:
+    def late_streams() -> Iterator[int]:
+        yield from range(3)
+        raise IndexError
+
+    assert list(every_packet(late_streams())) == [0, 1, 2]
 
 
 def test_of_several_streams_the_one_that_players_show_is_read(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Driver:
         pictures: called for the N pictures (3, S, S) uint8, one after the other.
         times: (N,) when each frame is shown, in seconds; ``None`` at an even rate.
         sound: what belongs to the moves, or ``None``.
+        ends: when the last frame stops being shown, in seconds, where that is not after as long as frames are shown on average.
     """
 
     joints: Tensor
@@ -47,6 +48,7 @@ class Driver:
     pictures: Callable[[], Iterator[Tensor]]
     times: NDArray[np.float64] | None = None
     sound: Sound | None = None
+    ends: float | None = None
 
 
 def clip_driver(clip: Clip) -> Driver:
@@ -81,7 +83,8 @@ def open_video_driver(video: Path, size: int, cache: Path, *, crop: str = "follo
             picture = crop_picture(frame.image, box, size, pad="edge")
             yield torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
-    return Driver(torch.from_numpy(joints), look.fps, torch.from_numpy(boxes), pictures, times, Sound(video, look.shifts))
+    sound = Sound(video, look.shifts)
+    return Driver(torch.from_numpy(joints), look.fps, torch.from_numpy(boxes), pictures, times, sound, look.ends)
 
 
 def _timeline(look: Look) -> NDArray[np.float32]:

@@ -114,8 +114,8 @@ def write_retargeted(
         poses = match_limbs(poses, shots.joints)
     moving = moves.pictures() if side_by_side else itertools.repeat(None)
     with contextlib.ExitStack() as stack:
-        video = stack.enter_context(VideoWriter(out, moves.fps, sound=moves.sound if sound else None))
-        animation = None if gif is None else stack.enter_context(GifWriter(gif, moves.fps))
+        video = stack.enter_context(VideoWriter(out, moves.fps, sound=moves.sound if sound else None, ends=moves.ends))
+        animation = None if gif is None else stack.enter_context(GifWriter(gif, moves.fps, moves.ends))
         drawn = _one_by_one(prefetch(performer.perform(poses, None if align else moves.boxes), depth=2))
         for number, (image, seen) in enumerate(zip(drawn, moving, strict=False)):
             shot = shots.frames[number * len(shots) // len(poses)]

@@ -10,6 +10,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.filter import Graph
+from av.packet import Packet
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -32,21 +33,27 @@ class GifWriter:
     Args:
         path: ends in ``.gif``; its folder exists.
         fps: of the frames that are written, on average. Well above 12.5 a second some are left out: every other one or more at an even
-            rate, and those that come within a 12.5th of a second where frames have times of their own.
+            rate, and those that come within a 12.5th of a second where frames have times of their own. Of frames
+            that come within a fiftieth of a second the last is kept.
+        ends: when the last frame stops being shown, in seconds; default: after as long as frames are shown on average.
 
     Raises:
         InputError: a path that cannot be written, another ending, or no frame at all.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, ends: float | None = None) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".gif":
             raise InputError(f"An animated GIF is written: give {self.path.name!r} the ending .gif.")
         writable(self.path)
         self._open = contextlib.ExitStack()
+        self._ends = ends
         self._fps, self._every = fps, max(1, round(fps / _MOST_FPS))
         self._seen, self._slot = 0, -1
-        self._ticks = -_LEAST_TICKS
+        self._ticks = 0
+        self._next: tuple[NDArray[np.uint8], int] | None = None  # the next takes its place if it comes too soon
+        self._until = 0.0  # where the last frame that was given ends at the average rate
+        self._last: Packet[VideoStream] | None = None  # held back until it is known how long it is shown
         self._shown: NDArray[np.uint8] | None = None
         self._stream: VideoStream | None = None
 
@@ -66,11 +73,20 @@ class GifWriter:
         """
         slot = self._seen // self._every if time is None or self._every == 1 else int(time * _MOST_FPS + 1e-6)
         time = self._seen / self._fps if time is None else time
-        self._seen += 1
+        self._seen, self._until = self._seen + 1, time + 1 / self._fps
         if slot == self._slot:
             return
         self._slot = slot
-        ticks = max(round(time / _CLOCK), self._ticks + _LEAST_TICKS)
+        ticks = round(time / _CLOCK)
+        if self._next is not None:
+            before = self._next[1]
+            if ticks - before < _LEAST_TICKS:
+                ticks = before
+            else:
+                self._show(*self._next)
+        self._next = frame, ticks
+
+    def _show(self, frame: NDArray[np.uint8], ticks: int) -> None:
         if self._shown is None:
             self._graph = _palette_graph(frame.shape[1], frame.shape[0])
         while self._shown is not None and ticks - self._ticks > _MOST_TICKS:
@@ -89,11 +105,15 @@ class GifWriter:
             self._open.__exit__(kind, error, trace)
             return
         with self._open:
-            if self._stream is None:
+            if self._next is None:
                 raise InputError(f"There was no frame to write to {self.path}.")
+            self._show(*self._next)
             self._graph.push(None)
             self._drain()
-            self._container.mux(self._stream.encode(None))
+            assert self._last is not None
+            lasts = round((self._until if self._ends is None else self._ends) / _CLOCK) - self._ticks
+            self._last.duration = min(max(lasts, _LEAST_TICKS), _MOST_TICKS)
+            self._container.mux(self._last)
             self._container.close()
 
     def _close(self) -> None:
@@ -111,8 +131,9 @@ class GifWriter:
                 self._stream = self._container.add_stream("gif", rate=1 / _CLOCK)
                 self._stream.width, self._stream.height, self._stream.pix_fmt = picture.width, picture.height, "pal8"
             for packet in self._stream.encode(picture):
-                packet.duration = max(round(self._every / self._fps / _CLOCK), _LEAST_TICKS)  # counts for the last frame only
-                self._container.mux(packet)
+                if self._last is not None:
+                    self._container.mux(self._last)
+                self._last = packet
 
 
 def _palette_graph(width: int, height: int) -> Graph:

@@ -17,9 +17,10 @@ from metapix.data.pose import MIN_CONFIDENCE, PoseEstimator, ResumableEstimator
 from metapix.data.prefetch import prefetch
 from metapix.data.shots import ShotFinder, can_find_shots
 from metapix.data.video import Frame, expected_frames, read_video
-from metapix.data.video_times import mean_rate
+from metapix.data.video_times import LONGEST_PAUSE, mean_rate
 from metapix.poses.skeleton import BONES
 
+_MANY_STEPS = 1.5  # by which the last frame stays longer than the others
 _ISLAND = 8  # mask values below this separate islands
 
 Progress = Callable[[int, int | None], None]
@@ -39,6 +40,7 @@ class Look:
         picture: width and height of the video.
         fps: frames looked at per second, on average, by their times.
         every: the step between frames.
+        ends: when the last frame stops being shown, by the times, where the file says that it stays longer than frames do on average.
     """
 
     video: Path
@@ -49,6 +51,7 @@ class Look:
     picture: tuple[int, int]
     fps: float
     every: int
+    ends: float | None = None
 
     @property
     def shot_starts(self) -> NDArray[np.int64]:
@@ -79,19 +82,21 @@ def look_at(
     total = None if whole is None else min(-(-whole // every), max_frames or whole)
     shots = ShotFinder() if can_find_shots() else None
     estimator.reset()
-    sightings, times, shifts, picture = _Sightings(estimator, every, journal), [], [], (0, 0)
+    sightings, times, shifts, picture, lasts = _Sightings(estimator, every, journal), [], [], (0, 0), 0.0
     for frame in prefetch(frames):
         if shots is not None:
             shots.look(frame.image, frame.time)
         sightings.add(frame)
         times.append(frame.time)
         shifts.append(frame.shift)
-        picture = (frame.image.shape[1], frame.image.shape[0])
+        picture, lasts = (frame.image.shape[1], frame.image.shape[0]), frame.lasts
         if progress is not None:
             progress(len(times), total)
     cuts = () if shots is None else tuple(shots.finish())
     seconds, changes = np.array(times), tuple(shift for shift, _ in itertools.groupby(shifts))
-    return Look(video, sightings.finish(), seconds, changes, cuts, picture, mean_rate(seconds, 30.0), every)
+    fps = mean_rate(seconds, 30.0)
+    ends = float(seconds[-1]) + lasts if _MANY_STEPS / fps < lasts <= LONGEST_PAUSE else None
+    return Look(video, sightings.finish(), seconds, changes, cuts, picture, fps, every, ends)
 
 
 class _Sightings:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metapix.data.main_person import Joints, choose_person
-from metapix.data.media import open_media
+from metapix.data.media import every_packet, open_media
 from metapix.data.pose import Detection
 from metapix.data.pose_documents import read_pose_file
 from metapix.data.pose_placing import People, in_pixels, placed
 from metapix.data.video import probe, read_video
+from metapix.data.video_decode import video_stream
 from metapix.errors import InputError
 
 
@@ -99,8 +100,7 @@ def _count_frames(video: Path, low: int) -> int:
         return sum(1 for _ in read_video(video))
     packets = 0
     with open_media(video) as container, contextlib.suppress(av.FFmpegError):  # a damaged file ends where it is damaged
-        stream = next(stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic)
-        for packet in container.demux(stream):
+        for packet in every_packet(container.demux(video_stream(container, video))):
             packets += bool(packet.size) and not packet.is_discard
     return packets
 

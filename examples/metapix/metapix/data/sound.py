@@ -19,7 +19,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from metapix.data.media import open_media
+from metapix.data.media import every_packet, open_media
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class SoundTrack:
 
     def _decoded(self, stream: AudioStream) -> Iterator[AudioFrame]:
         lost = 0
-        packets = self._source.demux(stream)
+        packets = every_packet(self._source.demux(stream))
         while True:
             try:
                 packet = next(packets, None)

@@ -84,8 +84,9 @@ def tracks_of(look: Look) -> list[Track]:
     """
     found, seen = look.found, len(look.times)
     if len(found.indices) < 2:
+        nobody = "A person was found in one frame only" if len(found.indices) else "No person was found"
         raise InputError(
-            f"No person was found in {look.video} ({seen} frames looked at, {len(found.indices)} with a person). One person should be "
+            f"{nobody} in {look.video} ({seen} frames looked at; it takes two with a person). One person should be "
             "in view, upright and at least a fifth of the picture's height: try another part of the video, or crop it closer to the person."
         )
     times = look.times[found.indices // look.every]

@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from metapix.data.media import open_media
-from metapix.data.video_decode import Decoder, video_stream
+from metapix.data.media import every_packet, open_media
+from metapix.data.video_decode import Decoder, seconds_of, video_stream
 from metapix.data.video_pixels import RgbReader
 from metapix.data.video_times import MOST_CLAIMED, Clock, mean_rate
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
@@ -33,12 +33,14 @@ class Frame:
         time: seconds since the first frame; later than the frame before, see :class:`metapix.data.video_times.Clock`.
         image: (H, W, 3) uint8 RGB, upright.
         shift: what was added to the file's own seconds to get ``time``; the file's sound is shifted by the same.
+        lasts: seconds that the file says it is shown for; 0 where it does not say.
     """
 
     index: int
     time: float
     image: NDArray[np.uint8]
     shift: float = 0.0
+    lasts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _frames(path: Path, max_frames: int | None, every: int) -> Iterator[Frame]:
         for time, (index, picture) in _timed(decoder, clock):
             if index % every:
                 continue
-            yield Frame(index, time, reader.read(picture), clock.shift)
+            yield Frame(index, time, reader.read(picture), clock.shift, seconds_of(picture))
             given += 1
             if given == max_frames:
                 return
@@ -139,7 +141,7 @@ def _packet_stamps(container: InputContainer, stream: VideoStream) -> Iterator[f
     """The timestamps of the pictures that will be shown, in their order; a file cut off gives those that it has."""
     part: list[tuple[float, float | None]] = []  # decoding time and display time since the clock was set back last
     try:
-        for packet in container.demux(stream):
+        for packet in every_packet(container.demux(stream)):
             if not packet.size or packet.is_discard:
                 continue
             shown, decoded = (None if stamp is None else float(stamp * packet.time_base) for stamp in (packet.pts, packet.dts))

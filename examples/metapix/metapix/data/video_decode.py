@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from metapix.data.limits import PIXEL_LIMIT, check_pixels
+from metapix.data.media import every_packet
 from metapix.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Decoder:
         picture.pts = self._last
 
     def _pictures(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
+        packets = every_packet(self._container.demux(self._stream))
         while True:
             try:
                 packet = next(packets, None)
@@ -104,7 +105,7 @@ class Decoder:
                 self.decoded += 1
                 if self._has_order_only:
                     self._order(picture)
-                self._end = max(self._end, (picture.time or 0.0) + float(picture.duration * (picture.time_base or 0)))
+                self._end = max(self._end, (picture.time or 0.0) + seconds_of(picture))
                 yield picture
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
@@ -132,6 +133,11 @@ def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     assert isinstance(context, VideoCodecContext)
     context.options = {"max_pixels": str(PIXEL_LIMIT)}
     return context
+
+
+def seconds_of(picture: VideoFrame) -> float:
+    """How long the file says that a picture is shown; 0 where it does not say."""
+    return float(picture.duration * (picture.time_base or 0))
 
 
 def deinterlaced(pictures: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

@@ -21,6 +21,9 @@ EVEN_SECONDS = 0.001
 MOST_CLAIMED = 240.0
 """Frames per second that a header is believed; what it says beyond is a unit of time, not a rate."""
 
+LONGEST_PAUSE = 3600.0
+"""Seconds; a longer pause that is also a hundred steps long is a clock that was set."""
+
 _USUAL_STEP = 1 / 30
 _USUAL_RATES = [1000 * rate / part for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120, 240) for part in (1000, 1001)]
 _UNUSUAL = 0.1  # of a step, by which the median may differ from the mean
@@ -29,7 +32,6 @@ _STEPS = 31  # whose median is the typical step
 _EARLY_STEPS = 3.0  # a timestamp that is earlier by less is out of order; by more, the clock was set back
 _NEAR_STEPS = 10.0  # farther ahead, the next frame has to confirm a timestamp
 _MOST_WAITING = 16  # frames that are held in memory until a later timestamp comes
-_LONGEST_PAUSE = 3600.0  # seconds; a longer one that is also a hundred steps long is a clock that was set
 
 
 class Clock(Generic[T]):
@@ -96,7 +98,7 @@ class Clock(Generic[T]):
     def _place(self, stamp: float | None, item: T) -> list[tuple[float, T]]:
         assert self._last is not None
         time = None if stamp is None else stamp + self.shift
-        if time is not None and self._last + _LEAST_STEP < time <= self._last + max(_LONGEST_PAUSE, 100 * self.step):
+        if time is not None and self._last + _LEAST_STEP < time <= self._last + max(LONGEST_PAUSE, 100 * self.step):
             return self._settle(time, item)
         early = time is None or self._last - _EARLY_STEPS * self.step <= time <= self._last + _LEAST_STEP
         if early and len(self._waiting) < _MOST_WAITING:

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
@@ -42,13 +43,21 @@ class VideoWriter:
         comment: written to the file's metadata; the default says that the video is synthetic. "" for none.
         crf: x264's quality, 0 (lossless) to 51.
         sound: what is put under the frames, from the first to the end of the last; a file's from its beginning.
+        ends: when the last frame stops being shown, in seconds; default: after as long as frames are shown on average.
 
     Raises:
         InputError: a path that cannot be written, another ending, a bad rate, frames of different sizes, or no frame at all.
     """
 
     def __init__(
-        self, path: Path, fps: float, *, comment: str = SYNTHETIC_COMMENT, crf: int = 18, sound: Sound | Path | None = None
+        self,
+        path: Path,
+        fps: float,
+        *,
+        comment: str = SYNTHETIC_COMMENT,
+        crf: int = 18,
+        sound: Sound | Path | None = None,
+        ends: float | None = None,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
@@ -61,6 +70,7 @@ class VideoWriter:
         self._comment, self._crf = comment, crf
         self._sound_of = Sound(sound) if isinstance(sound, Path) else sound
         self._sound: SoundTrack | None = None
+        self._ends = ends
         self._written = 0
         self._time, self._ticks = -math.inf, -1
         self._stream: VideoStream | None = None
@@ -107,6 +117,8 @@ class VideoWriter:
     def _add_stream(self, height: int, width: int, *, timed: bool) -> VideoStream:
         # With macroblock-tree rate control, x264's result for narrow pictures changes from run to run (seen at 64 and 320 wide).
         options = {"crf": str(self._crf), "preset": "medium", "threads": "4", "x264-params": "mbtree=0"}
+        if timed:  # reordered, frames would be decoded too early for uneven steps, and the track's length is counted by decoding times
+            options["bf"] = "0"
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         context = stream.codec_context
@@ -143,11 +155,21 @@ class VideoWriter:
         with self._open:
             if self._stream is None:
                 raise InputError(f"There was no frame to write to {self.path}.")
-            if self._written > 1 and math.isfinite(self._time):  # the last frame is shown for as long as frames are on average
-                self._add_sound(self._time + self._time / (self._written - 1))
+            if self._ends is None and self._written > 1 and math.isfinite(self._time):
+                self._ends = self._time + self._time / (self._written - 1)
+            if self._ends is not None:
+                self._add_sound(self._ends)
             with self._refusals(""):
-                self._container.mux(self._stream.encode(None))
+                self._container.mux(self._last_packets(self._stream))
                 self._container.close()
+
+    def _last_packets(self, stream: VideoStream) -> list[Packet[VideoStream]]:
+        """What the encoder still has, the last frame as long as it is to be shown."""
+        packets = stream.encode(None)
+        if self._ends is not None and packets:
+            last = max(packets, key=lambda packet: packet.pts or 0)
+            last.duration = packets[-1].duration = max(round(self._ends / last.time_base) - (last.pts or 0), 1)
+        return packets
 
     def _close(self) -> None:
         """Let go of both files; of one that could not be written to its end, nothing more is to be said."""
