@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -40,6 +41,8 @@ class RgbReader:
         self._stream, self._path = stream, path
         self._size: tuple[int, int] | None = None
         self._container_says = {tag: int(getattr(stream.codec_context, tag)) for tag in _UNTOLD}  # decoding writes over it
+        # For all pictures: PyAV's default, one for each, takes longer than the work itself and leaves memory in crumbs.
+        self._reformatters: defaultdict[str, VideoReformatter] = defaultdict(VideoReformatter)
 
     def read(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """The next picture.
@@ -56,7 +59,7 @@ class RgbReader:
                 setattr(picture, tag, self._container_says[tag])
         matrix = _matrix_of(picture, self._path)
         try:
-            image = _colours(picture, self._size, matrix)
+            image = self._colours(picture, self._size, matrix)
         except (av.FFmpegError, ValueError) as error:
             kind = picture.format.name
             raise InputError(
@@ -64,16 +67,17 @@ class RgbReader:
             ) from error
         return np.ascontiguousarray(upright(image, _display_matrix(picture), self._path))
 
+    def _colours(self, picture: VideoFrame, size: tuple[int, int], matrix: int) -> NDArray[np.uint8]:
+        def converted(kind: str) -> NDArray[Any]:
+            reformatter = self._reformatters[kind]
+            return reformatter.reformat(picture, size[0], size[1], kind, src_colorspace=matrix, interpolation=_EXACT).to_ndarray()
 
-def _colours(picture: VideoFrame, size: tuple[int, int], matrix: int) -> NDArray[np.uint8]:
-    def converted(kind: str) -> NDArray[Any]:
-        return picture.reformat(width=size[0], height=size[1], format=kind, src_colorspace=matrix, interpolation=_EXACT).to_ndarray()
-
-    transparent = picture.format.has_palette or any(component.is_alpha for component in picture.format.components)
-    if not is_hdr(picture.color_trc):
-        return _composited(converted("rgba")) if transparent else converted("rgb24")
-    image = to_sdr(converted("gbrp16le"), picture.color_trc, picture.color_primaries)  # packed 16-bit RGB comes out wrong with these flags
-    return _composited(np.dstack([image, converted("rgba")[..., 3]])) if transparent else image
+        transparent = picture.format.has_palette or any(component.is_alpha for component in picture.format.components)
+        if not is_hdr(picture.color_trc):
+            return _composited(converted("rgba")) if transparent else converted("rgb24")
+        deep = converted("gbrp16le")  # packed 16-bit RGB comes out wrong with these flags
+        image = to_sdr(deep, picture.color_trc, picture.color_primaries)
+        return _composited(np.dstack([image, converted("rgba")[..., 3]])) if transparent else image
 
 
 def _matrix_of(picture: VideoFrame, path: Path) -> int:

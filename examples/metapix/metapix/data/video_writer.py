@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
@@ -75,6 +75,7 @@ class VideoWriter:
         self._time, self._ticks = -math.inf, -1
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] = ()
+        self._to_bt709 = VideoReformatter()  # one for all frames: each frame's own would take time, and memory that stays
 
     def __enter__(self) -> VideoWriter:
         with contextlib.ExitStack() as stack:
@@ -106,7 +107,9 @@ class VideoWriter:
             raise InputError(f"All frames of {self.path} must have one size: got {image.shape} after {self._shape}.")
         even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        picture = _to_bt709(picture)
+        picture = self._to_bt709.reformat(
+            picture, format="yuv420p", dst_colorspace=_BT709, dst_color_range=1, interpolation=Interpolation.AREA
+        )
         if time is not None:
             picture.pts, picture.time_base = self._ticks_of(time), _CLOCK
         self._written += 1
@@ -177,7 +180,3 @@ class VideoWriter:
             self._container.close()
         if self._sound is not None:
             self._sound.close()
-
-
-def _to_bt709(picture: VideoFrame) -> VideoFrame:
-    return picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=1, interpolation=Interpolation.AREA)
