@@ -231,6 +231,75 @@ def test_alphaposes_other_forms_are_read(tmp_path: Path, video: Path, form: str)
     check(tmp_path / "poses.json", video, joints=slice(None))
 
 
+def test_alphaposes_neck_is_between_the_shoulders(tmp_path: Path, video: Path) -> None:
+    """For models of more than 17 points AlphaPose writes the top of the head in the neck's place."""
+    halpe = TRUTH.copy()
+    halpe[:, INDEX["neck"], :2] = TRUTH[:, INDEX["nose"], :2] - (0, 9)
+    shoulders = TRUTH[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]], 1].mean(1)
+    content = {f"{k}.jpg": {"version": "AlphaPose v0.3", "bodies": [{"joints": halpe[k].ravel().tolist()}]} for k in ALL}
+    (tmp_path / "cmu.json").write_text(json.dumps(content))
+    (tmp_path / "sep-json").mkdir()
+    for k in ALL:
+        people = [{"pose_keypoints_2d": halpe[k].ravel().tolist()}]
+        (tmp_path / "sep-json" / f"{k}.json").write_text(json.dumps({"version": "AlphaPose v0.3", "people": people}))
+    for path in (tmp_path / "cmu.json", tmp_path / "sep-json"):
+        check(path, video)
+        estimator = PosesFromFiles(path, 1, video)
+        found = [estimator.estimate(BLANK) for _ in ALL]
+        assert [detection.joints[INDEX["neck"], 1] for detection in found if detection] == pytest.approx(list(shoulders), abs=1e-4)
+
+
+def instances(frame: int, points: int = 17) -> list[dict[str, Any]]:
+    """As MMPose writes them."""
+    joints = np.concatenate([pose(frame)[BODY], np.ones((points - 17, 3))])
+    return [{"keypoints": joints[:, :2].tolist(), "keypoint_scores": joints[:, 2].tolist(), "bbox": [[1, 2, 3, 4]], "bbox_score": 0.9}]
+
+
+@pytest.mark.parametrize("points", [17, 133])
+def test_mmposes_files_are_read(tmp_path: Path, video: Path, points: int) -> None:
+    frames = [k for k in ALL if k not in (0, 7, FRAMES - 1)]
+    listed = [instances(k, points) if k in frames else [] for k in ALL]
+    inferencer = [{"frame_id": k, "instances": found} for k, found in enumerate(listed)]
+    demo = {
+        "meta_info": {"dataset_name": "coco"},
+        "instance_info": [{"frame_id": k + 1, "instances": found} for k, found in enumerate(listed)],
+    }
+    for name, content in (("inferencer.json", inferencer), ("demo.json", demo)):
+        (tmp_path / name).write_text(json.dumps(content))
+        check(tmp_path / name, video, frames)
+    (tmp_path / "predictions").mkdir()
+    for k, found in enumerate(listed):
+        (tmp_path / "predictions" / f"frame{k:05d}.json").write_text(json.dumps(found))
+    check(tmp_path / "predictions", video, frames)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"keypoints": [[1.0, 2.0, 3.0]] * 17}, {"keypoints": [[1.0, 2.0]] * 16}, {"keypoints": [["1", 2.0]] * 17}]
+)
+def test_mmposes_points_that_are_none_are_refused(tmp_path: Path, video: Path, entry: dict[str, Any]) -> None:
+    (tmp_path / "poses.json").write_text(json.dumps([{"frame_id": 0, "instances": [{**entry, "keypoint_scores": [0.9] * 17}]}]))
+    refused(tmp_path / "poses.json", video, "no keypoints that can be read")
+
+
+def test_controlnets_canvas_is_resized_to_the_video(tmp_path: Path, video: Path) -> None:
+    def frame(k: int, width: int, height: int) -> dict[str, Any]:
+        points = (pose(k) + 0.5) * (width / WIDTH, height / HEIGHT, 1) - (0.5, 0.5, 0.5)
+        body = {"pose_keypoints_2d": points.ravel().tolist(), "face_keypoints_2d": None, "hand_left_keypoints_2d": None}
+        return {"people": [body] if k % 5 else [{**body, "pose_keypoints_2d": None}], "canvas_width": width, "canvas_height": height}
+
+    frames = [k for k in ALL if k % 5]
+    for name, width, height in (("same", WIDTH, HEIGHT), ("smaller", WIDTH // 2, HEIGHT // 2)):
+        (tmp_path / f"{name}.json").write_text(json.dumps([frame(k, width, height) for k in ALL]))
+        check(tmp_path / f"{name}.json", video, frames)
+        (tmp_path / name).mkdir()
+        for k in ALL:
+            (tmp_path / name / f"pose_{k}_keypoints.json").write_text(json.dumps(frame(k, width, height)))
+        check(tmp_path / name, video, frames)
+    for name, size, words in (("square", 64, "of pictures of 64 x 64 pixels"), ("mixed", None, "its images have 24 sizes")):
+        (tmp_path / f"{name}.json").write_text(json.dumps([frame(k, size or 60 + k, size or 40) for k in ALL]))
+        refused(tmp_path / f"{name}.json", video, words)
+
+
 @pytest.mark.parametrize("count", [15, 17, 19, 24, 135])
 def test_other_numbers_of_points_are_refused(tmp_path: Path, video: Path, count: int) -> None:
     poses = openpose(tmp_path / "poses", {0: "f0"}, lambda _: [5.0, 6.0, 0.5] * count)

@@ -233,11 +233,31 @@ def test_a_jump_to_somebody_else_cuts(tmp_path: Path) -> None:
 
 def test_running_is_no_jump_and_a_change_of_size_is() -> None:
     body = np.zeros((20, 18, 3), np.float32)
-    body[..., 1] = np.linspace(0, 180, 18)
+    body[..., 1], body[..., 2] = np.linspace(0, 180, 18), 1
     body[..., 0] = 10 * np.arange(20)[:, None]  # 10 pixels a frame at 60 a second: 6 m/s for 1.8 m in 180 pixels
     assert stretches(body, np.arange(20) / 60) == [(0, 20)]
     body[14:, :, 1] *= 0.5
     assert stretches(body, np.arange(20) / 60)[0] == (0, 14)
+
+
+def test_a_body_changes_more_from_one_detection_to_the_next_where_they_are_sparse() -> None:
+    heights = [176, 177, 191, 163, 149, 243, 262, 278, 307, 330, 321, 313]  # of somebody who walks up, six times a second
+    body = np.stack([np.column_stack([np.zeros(18), np.linspace(0, height, 18), np.ones(18)]) for height in heights]).astype(np.float32)
+    assert stretches(body, np.arange(12) / 6) == [(0, 12)]
+    assert stretches(body, np.arange(12) / 30) == [(0, 5), (5, 12)]
+    body[6:, :, 1] *= 0.4
+    assert stretches(body, np.arange(12) / 6) == [(0, 6), (6, 12)]
+
+
+def test_joints_that_were_not_seen_are_no_jump() -> None:
+    body = np.zeros((2400, 18, 3), np.float32)
+    body[..., 0], body[..., 1], body[..., 2] = 500, np.linspace(300, 480, 18), 0.9
+    body[700:710, 6:] = 0  # as OpenPose writes a body that is cut off: at 0, 0
+    body[1500, 1:] = 0
+    times = np.arange(2400) / 30
+    assert stretches(body, times) == [(0, 2400)]
+    body[1024:, :, 0] += 400
+    assert stretches(body, times) == [(0, 1024), (1024, 2400)]
 
 
 def test_islands_of_the_mask_are_cleared() -> None:

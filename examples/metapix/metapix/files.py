@@ -120,7 +120,10 @@ def read_limited(path: Path) -> bytes:
         OSError: when it cannot be read.
     """
     with path.open("rb") as file:
-        data = file.read(FILE_LIMIT + 1)
+        size = min(os.fstat(file.fileno()).st_size, FILE_LIMIT)  # a pipe's is 0
+        data = file.read(size + 1)  # makes room for so much at once
+        if len(data) > size:
+            data += file.read(FILE_LIMIT + 1 - len(data))
     if len(data) > FILE_LIMIT:
         raise InputError(f"{path} has more than {FILE_LIMIT:,} bytes, which no file of this kind should.")
     return data

@@ -1,4 +1,4 @@
-"""What pose programs write, read as it is said there: OpenPose's folders, COCO keypoints documents and results, AlphaPose's results."""
+"""What pose programs write, read as it is said there: OpenPose, AlphaPose, MMPose, ControlNet's OpenPose and DWPose, and COCO keypoints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from metapix.data.main_person import Joints
 from metapix.data.pose_placing import People, numbers_in
-from metapix.data.pose_points import OPENPOSE, coco_joints, is_body_25b, numbers_as_array, openpose_joints, person_points
+from metapix.data.pose_points import coco_joints, is_body_25b, numbers_as_array, openpose_joints, person_points, without_crown
 from metapix.errors import InputError
 from metapix.files import read_json
 from metapix.poses.skeleton import N_JOINTS
 
-_ADVICE = "give a folder of OpenPose's *_keypoints.json, a COCO keypoints document, a list of COCO results, or AlphaPose's results"
+_ADVICE = "give a folder of OpenPose's *_keypoints.json, a COCO keypoints document, a list of COCO results, or AlphaPose's or MMPose's file"
 
 _NO_POSES = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What comes of JSON that means something else."""
@@ -45,7 +45,7 @@ def read_pose_file(path: Path) -> PoseFile:
         InputError: when there is no such file, it holds something else, or nobody.
     """
     if path.is_dir():
-        found = PoseFile(_openpose_folder(path))
+        found = _folder(path)
     elif path.is_file():
         document: Any = read_json(path, object, _ADVICE, numbers_as_array)
         try:
@@ -59,36 +59,91 @@ def read_pose_file(path: Path) -> PoseFile:
     return found
 
 
-def _openpose_folder(folder: Path) -> People:
-    files = sorted(folder.glob("*_keypoints.json"))
+def _folder(folder: Path) -> PoseFile:
+    """A file for each frame."""
+    files = sorted(folder.glob("*_keypoints.json")) or sorted(folder.glob("*.json"))
     if not files:
-        raise InputError(f"{folder} has no file that ends in _keypoints.json; {_ADVICE}")
+        raise InputError(f"{folder} has no file that ends in _keypoints.json, or in .json; {_ADVICE}")
     try:
-        numbers = numbers_in([file.name.removesuffix("_keypoints.json") for file in files])
+        numbers = numbers_in([file.name.removesuffix(".json").removesuffix("_keypoints") for file in files])
     except ValueError as error:
         raise InputError(f"the files of {folder} cannot be put in order: {error}") from error
-    found: People = {}
-    strange = []
+    frames = _Frames()
     for file, number in zip(files, numbers, strict=True):
-        document = read_json(file, dict, _ADVICE, numbers_as_array)
+        document = read_json(file, object, _ADVICE, numbers_as_array)
         try:
-            # OpenPose has an empty list where it found hands or a face, and no body.
-            values = [points for person in document["people"] if len(points := person["pose_keypoints_2d"])]
-            found[number] = _seen(openpose_joints(points) for points in values)
-            strange += [is_body_25b(points) for points in values]
+            frames.add(number, {"instances": document} if isinstance(document, list) else document)
         except _NO_POSES as error:
-            raise InputError(f"{file} is not OpenPose's output ({type(error).__name__}: {error}); {_ADVICE}") from error
-    if strange and np.mean(strange) > _MOSTLY:
-        raise InputError(f"{folder} holds 25 points a person that begin with a face, as BODY_25B does; run OpenPose with BODY_25 or COCO")
-    return found
+            raise InputError(f"{file} holds no frame's poses ({type(error).__name__}: {error}); {_ADVICE}") from error
+    try:
+        return frames.finish()
+    except ValueError as error:
+        raise InputError(f"the files of {folder} do not fit together: {error}") from error
+
+
+class _Frames:
+    """Collects documents of a frame each."""
+
+    def __init__(self) -> None:
+        self._people: People = {}
+        self._sizes: list[Mapping[str, Any]] = []
+        self._strange: list[bool] = []
+
+    def add(self, number: int, frame: Mapping[str, Any]) -> None:
+        """OpenPose's or ControlNet's ``people``, AlphaPose's ``bodies``, or MMPose's ``instances``."""
+        if "instances" in frame:
+            found = [coco_joints(person["keypoints"]) for person in frame["instances"]]
+        else:
+            points = [person["joints"] for person in frame["bodies"]] if "bodies" in frame else _bodies(frame["people"])
+            found = [openpose_joints(values) for values in points]
+            self._strange += [is_body_25b(values) for values in points]
+        if "bodies" in frame or str(frame.get("version")).startswith("AlphaPose"):
+            found = [without_crown(joints) for joints in found]
+        self._people[number] = _seen(found)
+        self._sizes.append({"width": frame["canvas_width"], "height": frame["canvas_height"]} if "canvas_width" in frame else {})
+
+    def finish(self) -> PoseFile:
+        """All frames.
+
+        Raises:
+            ValueError: when their pictures have several sizes, or their points an order that is not known.
+        """
+        if self._strange and np.mean(self._strange) > _MOSTLY:
+            raise ValueError("25 points a person begin with a face, as in BODY_25B; run OpenPose with BODY_25 or COCO")
+        return PoseFile(self._people, _one_size(self._sizes))
+
+
+def _bodies(people: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """OpenPose has an empty list where it found hands or a face, and no body; ControlNet has null."""
+    return [points for person in people if (points := person["pose_keypoints_2d"]) is not None and len(points)]
 
 
 def _document(document: Any) -> PoseFile:
     if isinstance(document, list):
-        return PoseFile(_results(document))
+        return _list(document)
+    if "instance_info" in document:
+        return _list(document["instance_info"])
+    if "people" in document:
+        return _list([document])
     if "images" in document or "annotations" in document:
         return _coco(document)
-    return PoseFile(_by_image(document))
+    return _numbered(list(document), document.values())
+
+
+def _list(entries: Sequence[Mapping[str, Any]]) -> PoseFile:
+    """MMPose's frames by their number, ControlNet's in their order, or COCO results."""
+    if entries and "instances" in entries[0]:
+        return _numbered([entry["frame_id"] for entry in entries], entries)
+    if entries and "people" in entries[0]:
+        return _numbered(range(len(entries)), entries)
+    return PoseFile(_results(entries))
+
+
+def _numbered(names: Sequence[object], entries: Iterable[Mapping[str, Any]]) -> PoseFile:
+    frames = _Frames()
+    for number, entry in zip(numbers_in(names), entries, strict=True):
+        frames.add(number, entry)
+    return frames.finish()
 
 
 def _coco(document: Mapping[str, Any]) -> PoseFile:
@@ -130,19 +185,6 @@ def _results(results: Sequence[Mapping[str, Any]]) -> People:
     found: People = {own: [] for own in number.values()}
     for result in results:
         found[number[result["image_id"]]] += _seen([coco_joints(result["keypoints"])])
-    return found
-
-
-def _by_image(document: Mapping[str, Mapping[str, Any]]) -> People:
-    """AlphaPose's forms: an object with an entry for each image."""
-    names = list(document)
-    found: People = {}
-    for name, number in zip(names, numbers_in(names), strict=True):
-        entry = document[name]
-        values = (
-            [person["joints"] for person in entry["bodies"]] if "bodies" in entry else [p["pose_keypoints_2d"] for p in entry["people"]]
-        )
-        found[number] = _seen(person_points(points, {N_JOINTS: OPENPOSE[N_JOINTS]}) for points in values)
     return found
 
 

@@ -62,11 +62,13 @@ class PosesFromFiles:
 def read_poses(path: Path) -> People:
     """Poses from files by the index of their frame, from 0, where the video is not at hand: the last number is taken for its last frame.
 
-    - A folder of OpenPose's JSON files, 18 or 25 points a person.
+    - A folder of OpenPose's JSON files, 18 or 25 points a person, or of AlphaPose's or MMPose's, one for each frame.
     - A COCO keypoints document, whose images' file names have the numbers.
     - A list of COCO results (``[{"image_id": 0, "keypoints": [...], "score": ...}, ...]``), of 17 points or of an order that begins
       with them (Halpe26, COCO-WholeBody, Halpe136). AlphaPose writes ``"image_id": "0.jpg"``.
     - AlphaPose's forms ``open`` and ``cmu``: an object with OpenPose's 18 points for each image.
+    - MMPose's file of a video (``frame_id`` and ``instances``), of points as in COCO results.
+    - ControlNet's list of frames, of OpenPose or DWPose; coordinates are of its canvas, which is resized to the video.
 
     Somebody of whom no point has a confidence above 0 is nobody.
 

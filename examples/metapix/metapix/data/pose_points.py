@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from metapix.data.coco import COCO_KEYPOINTS
 from metapix.data.main_person import Joints, body_size
-from metapix.poses.skeleton import INDEX, JOINTS, N_JOINTS
+from metapix.data.pose import MIN_CONFIDENCE
+from metapix.poses.skeleton import INDEX, N_JOINTS
 
 _FARTHEST = 100_000
 _BODY_25 = (*range(8), *range(9, 19))  # OpenPose's 25 points without the middle of the hips and the feet are our 18, in our order
@@ -52,8 +54,24 @@ def coco_joints(values: Values) -> Joints:
     points = person_points(values, COCO, flags=True)[: len(COCO_KEYPOINTS)]
     joints = np.zeros((N_JOINTS, 3), np.float32)
     joints[[INDEX[name] for name in COCO_KEYPOINTS]] = points
+    return _between_shoulders(joints)
+
+
+def without_crown(joints: Joints) -> Joints:
+    """The joints as they are, or with a neck between the shoulders where theirs is farther from there than the nose.
+
+    For models of more than 17 points AlphaPose's forms have the top of the head in the neck's place.
+    """
+    usual = _between_shoulders(joints.copy())
+    nose, neck = (np.linalg.norm(joints[INDEX[name], :2] - usual[INDEX["neck"], :2]) for name in ("nose", "neck"))
+    is_known = min(usual[INDEX["neck"], 2], joints[INDEX["nose"], 2]) >= MIN_CONFIDENCE
+    return usual if is_known and neck > nose else joints
+
+
+def _between_shoulders(joints: Joints) -> Joints:
+    """The joints with the neck put between the shoulders, as sure as the less sure of them."""
     shoulders = joints[[INDEX["left_shoulder"], INDEX["right_shoulder"]]]
-    joints[JOINTS.index("neck")] = (*shoulders[:, :2].mean(0), shoulders[:, 2].min())
+    joints[INDEX["neck"]] = (*shoulders[:, :2].mean(0), shoulders[:, 2].min())
     return joints
 
 
@@ -89,7 +107,17 @@ def numbers_as_array(record: dict[str, Any]) -> dict[str, Any]:
             continue
         if max(map(abs, values)) <= _FARTHEST:  # the others are refused later, in words
             record[key] = np.array(values, np.float64)
+    if "keypoint_scores" in record:
+        _join_scores(record)
     return record
+
+
+def _join_scores(record: dict[str, Any]) -> None:
+    """MMPose's pairs and their confidences as x, y, confidence; what is something else is refused later."""
+    with contextlib.suppress(ValueError):
+        pairs, scores = np.array(record.get("keypoints")), np.array(record["keypoint_scores"])
+        if pairs.dtype.kind in "if" and scores.dtype.kind in "if" and pairs.shape == (*scores.shape, 2):
+            record["keypoints"] = np.column_stack([pairs, scores]).ravel()
 
 
 def _listed(layouts: Mapping[int, str]) -> str:

@@ -21,6 +21,8 @@ from metapix.errors import InputError
 
 log = logging.getLogger(__name__)
 
+_ROWS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class Track:
@@ -121,18 +123,40 @@ def stretches(
     """The runs of detections that can be one person in one shot, in order.
 
     A jump is a median joint movement of more than 0.15 body diagonals plus 4 a second (about 7 m/s), over a third of a
-    second at most, or a change of the body's size by more than half.
+    second at most, or a change of the body's size by more than half, or by more where detections are over a fifteenth of a
+    second apart. Joints of confidence 0 are not looked at; where no joint is seen on both sides of it, a step is a jump.
 
     Args:
         joints: (N, 18, 3) as found.
         times: (N,) seconds.
         shot_starts: the detections that begin a shot.
     """
-    diagonal = np.linalg.norm(joints[..., :2].max(1) - joints[..., :2].min(1), axis=-1)
-    size = np.maximum(diagonal, 1e-6)
-    moved = np.median(np.linalg.norm(np.diff(joints[..., :2], axis=0), axis=-1), axis=1)
-    allowed = 0.15 + 4 * np.minimum(np.diff(times), 1 / 3)
-    ratio = np.maximum(size[1:], size[:-1]) / np.minimum(size[1:], size[:-1])
-    cuts = np.flatnonzero((moved > allowed * np.minimum(size[1:], size[:-1])) | (ratio > 1.5)) + 1
-    starts = {0, *cuts.tolist(), *([] if shot_starts is None else shot_starts.tolist())}
+    firsts = range(0, len(joints) - 1, _ROWS_AT_ONCE)
+    parts = [slice(first, first + _ROWS_AT_ONCE + 1) for first in firsts]  # whole copies of hours of joints would fill memory
+    jumps = np.concatenate([np.zeros(0, bool), *(_jumps(joints[part], np.diff(times[part])) for part in parts)])
+    starts = {0, *(np.flatnonzero(jumps) + 1).tolist(), *([] if shot_starts is None else shot_starts.tolist())}
     return list(itertools.pairwise(sorted({*starts, len(joints)})))
+
+
+def _jumps(joints: NDArray[np.float32], seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N - 1,) whether each step is one."""
+    seen = joints[..., 2] > 0
+    both = seen[1:] & seen[:-1]
+    whole = _diagonal(joints, seen)
+    smaller, larger = np.minimum(whole[1:], whole[:-1]), np.maximum(whole[1:], whole[:-1])
+    steps = np.linalg.norm(np.diff(joints[..., :2], axis=0), axis=-1)
+    moved = np.array([np.median(step[known]) if known.any() else np.inf for step, known in zip(steps, both, strict=True)])
+    # A body of which joints are missing looks smaller than it is.
+    is_far = moved > (0.15 + 4 * np.minimum(seconds, 1 / 3)) * np.where(both.all(1), smaller, larger)
+    before, after = _diagonal(joints[:-1], both), _diagonal(joints[1:], both)
+    allowed = 1.5 + 3 * np.clip(seconds - 1 / 15, 0, 1 / 3)  # in a sixth of a second somebody who walks opens the legs
+    jumps: NDArray[np.bool_] = is_far | (np.maximum(before, after) / np.minimum(before, after) > allowed)
+    return jumps
+
+
+def _diagonal(joints: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(N,) of the bounding box of the known joints, in pixels, above 0."""
+    low = np.where(known[..., None], joints[..., :2], np.inf).min(1)
+    high = np.where(known[..., None], joints[..., :2], -np.inf).max(1)
+    size: NDArray[np.float32] = np.where(known.any(1), np.linalg.norm(high - low, axis=-1), 0).clip(1e-6)
+    return size
