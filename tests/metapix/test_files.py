@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import torch
 from metapix.errors import InputError
-from metapix.files import read_json, write_bytes, write_picture, write_text
+from metapix.files import read_json, read_limited, write_bytes, write_picture, write_text
 from skimage import io
 
 
@@ -20,6 +21,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a", b"")
     assert (tmp_path / "a").read_bytes() == b""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_reading_makes_room_for_the_file_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(bytes(1000))
+    tracemalloc.start()
+    assert read_limited(tmp_path / "a") == bytes(1000)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    reading, writing = os.pipe()  # as <(...) of a shell, of a size that is not known
+    os.write(writing, b"[1, 2, 3]")
+    os.close(writing)
+    assert read_limited(Path(f"/dev/fd/{reading}")) == b"[1, 2, 3]"
+    os.close(reading)
+    monkeypatch.setattr("metapix.files.FILE_LIMIT", 1000)
+    assert len(read_limited(tmp_path / "a")) == 1000
+    (tmp_path / "a").write_bytes(bytes(1001))
+    with pytest.raises(InputError, match="more than 1,000 bytes"):
+        read_limited(tmp_path / "a")
 
 
 def test_a_picture_comes_back_pixel_for_pixel_in_rgb(tmp_path: Path) -> None:

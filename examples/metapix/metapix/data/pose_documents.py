@@ -70,7 +70,7 @@ def _folder(folder: Path) -> PoseFile:
         raise InputError(f"the files of {folder} cannot be put in order: {error}") from error
     frames = _Frames()
     for file, number in zip(files, numbers, strict=True):
-        document = read_json(file, object, _ADVICE, numbers_as_array)
+        document: Any = read_json(file, object, _ADVICE, numbers_as_array)
         try:
             frames.add(number, {"instances": document} if isinstance(document, list) else document)
         except _NO_POSES as error:
