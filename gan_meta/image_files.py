@@ -70,7 +70,7 @@ def read_image(path: Path, size: int | None = None) -> Tensor:
                 raise ValueError(f"it has {opened.width} x {opened.height} pixels, more than the {PIXEL_LIMIT:,} that are read")
             pixels = torch.from_numpy(upright_rgb(opened))
     except (OSError, SyntaxError, ValueError, struct.error, ArithmeticError, LookupError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not an image that can be read, or is damaged; give {', '.join(FORMATS)} files: {error}") from error
+        raise ValueError(f"{path} is not an image that can be read, or is damaged: {error}") from error
     image = pixels.permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
     if size is None:
         return image
@@ -84,11 +84,9 @@ def open_image(file: Path | io.BytesIO, formats: tuple[str, ...] = FORMATS) -> I
     What Pillow has to say of oddities that it can live with is not said: the image is read, or it is not.
 
     Raises:
-        ValueError: when its light is HDR's, or it is HEIC or AVIF and the package that reads it is missing.
-        OSError and others: Pillow's, when it is no image of these formats or is damaged; also in the block.
+        ValueError: when it is no image of these formats, its light is HDR's, or the package that reads HEIC or AVIF is missing.
+        OSError and others: Pillow's, when it is damaged; also in the block.
     """
-    from PIL import Image
-
     head = _head(file)
     _refuse_hdr(head)
     brand = head[8:12] if head[4:8] == b"ftyp" else b""
@@ -99,9 +97,20 @@ def open_image(file: Path | io.BytesIO, formats: tuple[str, ...] = FORMATS) -> I
         elif brand and (brand in _AVIF_BRANDS or b"avif" in head[8:32]) and "AVIF" in formats:
             opened = _open_avif(file)
         else:
-            opened = Image.open(file, formats=[name for name in formats if name not in ("HEIF", "AVIF")])
+            opened = _open_other(file, [name for name in formats if name not in ("HEIF", "AVIF")])
         with opened:
             yield opened
+
+
+def _open_other(file: Path | io.BytesIO, formats: list[str]) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(file, formats=formats)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"it is no {', '.join(formats)}, or of a kind of them that is not read; save it as PNG or JPEG of 8 bits"
+        ) from error
 
 
 def _head(file: Path | io.BytesIO) -> bytes:

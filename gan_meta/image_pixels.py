@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_TIFF_BITS, _TIFF_PLANES, _SEPARATE, _TIFF_SAMPLES, _SIGNED = 258, 284, 2, 339, 2
 _LEAST_TOP = 100  # floats above 1 count as 0 to 255 where the largest is at least this; below, they may as well be bright light
 _SAME = 2  # levels: a colour profile that changes colours by no more is sRGB's own
+_USUAL_GAMMA, _NEAR_USUAL = 2.2, 0.05  # as a PNG file says it, a number near 1 / 2.2 is sRGB's
+_COLOURS = ("icc_profile", "gamma", "srgb")  # what Pillow notes of the colours of a file
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -24,13 +27,16 @@ def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     - 16 bits are 0 to 65535, also where 32 hold them. Floats are 0 to 1, or 0 to 255 where the largest is at least 100.
     - What is transparent lies on white: the colours that a file hides under it are never seen.
     - Colours of an embedded profile (Display P3, Adobe RGB, CMYK, ...) are taken to sRGB; a profile that cannot be used is left out.
+      So are those of a PNG file that says another gamma.
 
     Raises:
-        ValueError: when its values are in no such range.
+        ValueError: when its values are in no such range, or of a kind of TIFF that Pillow reads wrongly.
         OSError and others: Pillow's, of a damaged file.
     """
     from PIL import ImageOps
 
+    if picture.format == "TIFF":
+        _check_tiff(picture)
     ImageOps.exif_transpose(picture, in_place=True)  # without copies: a large photograph fills memory as it is
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _grey_of_many_levels(picture)
@@ -39,13 +45,24 @@ def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     return np.array(_in_srgb(picture))
 
 
+def _check_tiff(picture: Image.Image) -> None:
+    bits = _tag(picture, _TIFF_BITS)
+    deepest = max(bits) if isinstance(bits, tuple) and bits else 8
+    if picture.mode in ("RGB", "RGBA", "RGBX", "CMYK") and deepest > 8 and _tag(picture, _TIFF_PLANES) == _SEPARATE:
+        raise ValueError(
+            f"its colours have {deepest} bits and lie in separate planes, which cannot be read; save it interleaved, or with 8 bits"
+        )
+    samples = _tag(picture, _TIFF_SAMPLES)
+    if deepest <= 16 and isinstance(samples, tuple) and _SIGNED in samples:
+        raise ValueError("its values have a sign, and which of them is white is not known; save it with 8 or 16 bits without a sign")
+
+
 def _grey_of_many_levels(picture: Image.Image) -> NDArray[np.uint8]:
     from PIL import Image
 
     values = np.asarray(picture)
     grey = Image.fromarray(_eight_bits(picture, values))
-    if "icc_profile" in picture.info:
-        grey.info["icc_profile"] = picture.info["icc_profile"]
+    _keep_colours(picture, grey)
     levels = np.array(_in_srgb(grey))
     hidden = picture.info.get("transparency")
     if isinstance(hidden, int):
@@ -89,9 +106,10 @@ def _on_white(picture: Image.Image) -> NDArray[np.uint8]:
     straight = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
     layer = (picture if straight is None else picture.convert(straight)).convert("RGBA")
     alpha = layer.getchannel("A")
+    if picture.format == "BMP" and alpha.getextrema() == (0, 0):  # programs that do not know of transparency leave it 0
+        alpha = Image.new("L", picture.size, 255)
     colours = picture.convert("L") if picture.mode in ("L", "LA") else layer.convert("RGB")
-    if "icc_profile" in picture.info:
-        colours.info["icc_profile"] = picture.info["icc_profile"]
+    _keep_colours(picture, colours)
     white = Image.new("RGB", picture.size, (255, 255, 255))
     white.paste(_in_srgb(colours), mask=alpha)
     return np.array(white)
@@ -117,7 +135,17 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
         exact = ImageCms.Flags.NOOPTIMIZE
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=exact).apply(picture)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    colours = picture if picture.mode == "RGB" else picture.convert("RGB")
+    gamma = picture.info.get("gamma")
+    if not gamma or "srgb" in picture.info or abs(gamma * _USUAL_GAMMA - 1) < _NEAR_USUAL:
+        return colours
+    light = np.linspace(0, 1, 256) ** (1 / gamma)
+    levels = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    return colours.point(np.rint(255 * levels).astype(int).tolist() * 3)
+
+
+def _keep_colours(picture: Image.Image, made_of_it: Image.Image) -> None:
+    made_of_it.info.update({name: picture.info[name] for name in _COLOURS if name in picture.info})
 
 
 def _changes_colours(transform: Any) -> bool:

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
+import tifffile
 from metapix.data.pictures import clip_of_pictures, find_pictures, read_picture
 from metapix.errors import InputError
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import xyz2rgb
+from skimage.color.colorconv import xyz_from_rgb
 
 from gan_meta.image_files import find_images, read_image
 
@@ -68,6 +71,38 @@ def test_sixteen_bits_of_grey_are_0_to_65535(tmp_path: Path, ending: str) -> Non
     odd = np.full((H, W), 40_000, np.uint16)
     Image.fromarray(odd).save(tmp_path / f"odd.{ending}")
     check(tmp_path / f"odd.{ending}", np.full((H, W, 3), round(40_000 / 257), np.uint8))
+
+
+def test_kinds_of_tiff_that_pillow_reads_wrongly_are_refused(tmp_path: Path) -> None:
+    deep = np.moveaxis(RGB, -1, 0).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", planarconfig="separate")
+    refused(tmp_path / "a.tif", "16 bits and lie in separate planes")
+    tifffile.imwrite(tmp_path / "b.tif", deep.astype(np.uint8), photometric="rgb", planarconfig="separate")
+    check(tmp_path / "b.tif", deep.astype(np.uint8).transpose(1, 2, 0))
+    tifffile.imwrite(tmp_path / "c.tif", GREY.astype(np.int16) * 128)
+    refused(tmp_path / "c.tif", "have a sign")
+    tifffile.imwrite(tmp_path / "d.tif", np.float32(RGB / 255), photometric="rgb")
+    refused(tmp_path / "d.tif", "of a kind of them that is not read; save it as PNG or JPEG of 8 bits")
+
+
+@pytest.mark.parametrize(("gamma", "power"), [(100_000, 1.0), (55_556, 1.8), (45_455, None)])
+def test_a_png_files_gamma_is_undone(tmp_path: Path, gamma: int, power: float | None) -> None:
+    said = chunk(b"gAMA", struct.pack(">I", gamma))
+    light = (RGB / 255) ** (power or 1)
+    right = RGB if power is None else np.rint(255 * xyz2rgb(light @ xyz_from_rgb.T)).astype(np.uint8)
+    check(png16(tmp_path / "a.png", RGB * np.uint16(257), 2, said), right, off=1)
+    check(png16(tmp_path / "b.png", RGB * np.uint16(257), 2, said, chunk(b"sRGB", b"\0")), RGB)
+    cut = np.dstack([RGB, CUT]).astype(np.uint16) * np.uint16(257)
+    check(png16(tmp_path / "c.png", cut, 6, said), np.where(cut[..., 3:] > 0, right, 255).astype(np.uint8), off=1)
+
+
+def test_bitmaps_whose_transparency_is_all_0_are_opaque(tmp_path: Path) -> None:
+    for alpha in (np.zeros((H, W)), CUT):
+        pixels = np.dstack([RGB[..., ::-1], alpha]).astype(np.uint8)[::-1].tobytes()
+        head = struct.pack("<IiiHHIIiiII", 108, W, H, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+        head += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+        (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + head + pixels)
+        check(tmp_path / "a.bmp", np.where(alpha[..., None] > 0, RGB, 255).astype(np.uint8) if alpha.any() else RGB)
 
 
 def test_sixteen_bits_of_other_orders_and_kinds(tmp_path: Path) -> None:

@@ -103,10 +103,11 @@ class MediapipeEstimator:
                 result = self._solution.process(image)
         else:
             result = self._solution.process(image)
+        mask = result.segmentation_mask
+        result.segmentation_mask = None  # a result is a class, which is only let go when Python looks for cycles: whole masks would pile up
         if result.pose_landmarks is None:
             return None
         points = np.array([(p.x, p.y, p.visibility) for p in result.pose_landmarks.landmark], dtype=np.float64)
-        mask = result.segmentation_mask
         return Detection(
             joints_from_mediapipe(points, width=frame.shape[1], height=frame.shape[0]),
             None if mask is None else np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8),
