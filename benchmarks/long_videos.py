@@ -3,9 +3,9 @@
 Real estimation of two hours takes about two hours, so the claim is put together from two measurements. The curve over the length has
 videos of 64 x 48 pixels, of all the lengths asked for, and an estimator that answers at once with joints and a mask; everything else
 is as the command does it. What 1080p adds, decoder, mediapipe and pictures, does not depend on the length: it is the peak of a short
-clip prepared at 1920 x 1080 by the real estimator: of 300 frames, since memory still grows in the first 250. Peak memory is the process's largest resident set, Python and torch
-included; each measurement has a process of its own. Run it with `python benchmarks/long_videos.py` (two minutes; with
-`--frames 216000` half an hour).
+clip prepared at 1920 x 1080 by the real estimator (300 frames, since memory still grows in the first 250). Peak memory is the process's
+largest resident set, Python and torch included; each measurement has a process of its own. Run it with
+`python benchmarks/long_videos.py` (three minutes; with `--frames 216000` a quarter of an hour more).
 """
 
 from __future__ import annotations
