@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -197,3 +198,11 @@ def test_pictures_of_an_avi_file_begin_when_its_sound_does(
     assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-6)
     assert {frame.shift for frame in frames} == {0}
     assert not caplog.records
+
+
+def test_a_header_that_claims_a_frame_in_years_is_not_believed(tmp_path: Path) -> None:
+    path = record(tmp_path / "a.ivf", moving_picture(5, 64, 96), [n / 30 for n in range(5)], codec="libvpx", options={})
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack("<II", 1, 10**8)  # a unit of the clock is three years
+    path.write_bytes(data)
+    assert np.diff([frame.time for frame in read_video(path)]).max() < 1

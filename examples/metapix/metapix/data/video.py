@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metapix.data.media import every_packet, open_media
 from metapix.data.video_decode import Decoder, seconds_of, video_stream
 from metapix.data.video_pixels import RgbReader
-from metapix.data.video_times import MOST_CLAIMED, Clock, mean_rate
+from metapix.data.video_times import LEAST_CLAIMED, MOST_CLAIMED, Clock, mean_rate
 from metapix.data.video_writer import SYNTHETIC_COMMENT, VideoWriter
 from metapix.errors import InputError
 
@@ -87,7 +87,7 @@ def header_rate(stream: VideoStream) -> float | None:
     """Frames per second as the file claims, where that can be a rate."""
     average = stream.average_rate if stream.start_time is not None else None  # FFmpeg makes one up for files without timestamps
     claims = (float(rate) for rate in (average, stream.guessed_rate, stream.base_rate) if rate)
-    return next((rate for rate in claims if rate <= MOST_CLAIMED), None)
+    return next((rate for rate in claims if LEAST_CLAIMED <= rate <= MOST_CLAIMED), None)
 
 
 def read_video(path: Path, *, max_frames: int | None = None, every: int = 1) -> Iterator[Frame]:

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 EVEN_SECONDS = 0.001
 """How far times may be off an even rate: Matroska and WebM count whole milliseconds."""
 
-MOST_CLAIMED = 240.0
-"""Frames per second that a header is believed; what it says beyond is a unit of time, not a rate."""
+LEAST_CLAIMED, MOST_CLAIMED = 1 / 86400, 240.0
+"""Frames per second that a header is believed; what it says beyond is a unit of time, or damaged."""
 
 LONGEST_PAUSE = 3600.0
 """Seconds; a longer pause that is also a hundred steps long is a clock that was set."""
