@@ -39,7 +39,7 @@ class Copier:
         known: what stands for an original already, by the original's identity; itself, for what is not to be copied.
 
     Attributes:
-        may_share: whether large tensors and compiled modules are shared instead of copied from here on.
+        may_share: whether large tensors and modules compiled, or made by torch.jit, are shared instead of copied from here on.
         shared: the tensors that were not copied, with their versions.
     """
 
@@ -85,7 +85,8 @@ class Copier:
             return self._note(value, weakref.ref(self.copy(value())) if id(value()) in self._inside else value)
         if type(value) is tuple:
             return self._note(value, tuple(self.copy(item) for item in value))
-        if isinstance(value, nn.Module) and self.may_share and _is_compiled(value):
+        if isinstance(value, nn.Module) and self.may_share and (_is_compiled(value) or isinstance(value, torch.jit.ScriptModule)):
+            self.shared += [(tensor, tensor._version) for tensor in (*value.parameters(), *value.buffers())]
             return self._note(value, value)
         return self._object(value)
 
@@ -125,6 +126,11 @@ class Copier:
         )
 
     def _object(self, value: Any) -> Any:
+        if isinstance(value, torch.jit.ScriptModule) and any(weight.requires_grad for weight in value.parameters()):
+            raise TypeError(
+                f"a network made by torch.jit ({value.original_name}) cannot be copied for a game, since its copies' weights cannot be "
+                "trained; give the pair the module that it was made of"
+            )
         if isinstance(value, nn.Module) and parametrize.is_parametrized(value):  # it refuses to tell its state
             copied = self._note(value, type(value).__new__(type(value)))
             vars(copied).update(self.attributes(value, {name: item for name, item in vars(value).items() if name != "_compiled_call_impl"}))

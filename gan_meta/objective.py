@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from gan_meta.batch_types import type_problem
+from gan_meta.contents import is_filled
 from gan_meta.game.terms import refuse_shared
 from gan_meta.pair import GANPair
 
@@ -46,7 +46,8 @@ class Objective:
     the paths that a ``detach`` would cut.
 
     **Keep no count.** A loss that changes as the game goes on asks for the keyword ``step``: the 0-based iteration of the game, given to
-    each of the three methods that names it. A query after the game sees the number of iterations played, ``inner.steps``.
+    each of the three methods that names it or takes any keyword. A query after the game sees the number of iterations played,
+    ``inner.steps``.
 
     Example:
         >>> class LeastSquares(Objective):
@@ -99,7 +100,8 @@ def ask(method: Callable[..., Any], pair: GANPair, batch: Batch, step: int | Non
     """What a method of an objective answers; it is told the step if it asks for it.
 
     Raises:
-        ValueError: when it needs a gradient through what was made under ``torch.inference_mode()``, or the batch's types do not fit.
+        ValueError: when it needs a gradient through what was made under ``torch.inference_mode()``, the batch's types do not fit, or the
+            step goes where it is not taken.
     """
     options = {"step": step} if step is not None and asks_for_step(method) else {}
     given = dict(batch)
@@ -109,32 +111,58 @@ def ask(method: Callable[..., Any], pair: GANPair, batch: Batch, step: int | Non
         problem = type_problem(pair, given, error)
         if problem is not None:
             raise ValueError(problem) from error
+        if options and "unexpected keyword argument 'step'" in str(error):
+            raise ValueError(
+                f"{_name(method)} hands the keyword step on to what does not take it: name `step` among its keywords, and hand it on to "
+                "what asks for it"
+            ) from error
         if "nference tensor" not in str(error):
             raise
-        name = getattr(method, "__qualname__", "the loss")
         raise ValueError(
-            f"{name} uses tensors made under torch.inference_mode(), which no gradient goes through: compute the losses without it, "
+            f"{_name(method)} uses tensors made under torch.inference_mode(), which no gradient goes through: compute the losses without it, "
             "and what is constant under torch.no_grad()"
         ) from error
 
 
 def asks_for_step(method: Callable[..., Any]) -> bool:
-    """Whether a method's signature names the keyword ``step``."""
-    return _names_step(getattr(method, "__func__", method))
+    """Whether a method names the keyword ``step``, or takes any; of a decorated one, what it hands on to decides.
+
+    Raises:
+        ValueError: when the step cannot be given by keyword.
+    """
+    own = inspect.signature(method, follow_wrapped=False).parameters
+    kinds = {parameter.kind for parameter in own.values()}
+    wrapped = _wrapped(method) if inspect.Parameter.VAR_POSITIONAL in kinds else getattr(method, "__wrapped__", None)
+    if "step" in own and own["step"].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+        return "step" not in getattr(method, "keywords", ())  # a partial's, which has fixed it
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return wrapped is None or asks_for_step(wrapped)
+    if "step" in own or (wrapped is not None and asks_for_step(wrapped)):
+        raise ValueError(f"{_name(method)} asks for the step, which is given by keyword: name it after the others, as in (..., *, step)")
+    return False
+
+
+def _wrapped(method: Callable[..., Any]) -> Callable[..., Any] | None:
+    """What a decorator's function hands on to; without ``functools.wraps``, the function that it closes over."""
+    function = getattr(method, "__func__", method)
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if is_filled(cell)]
+    found: Callable[..., Any] | None = getattr(function, "__wrapped__", None) or next(filter(inspect.isroutine, cells), None)
+    return found
+
+
+def _name(method: Callable[..., Any]) -> str:
+    return str(getattr(method, "__qualname__", "the loss"))
+
+
+def defines(objective: Objective, name: str) -> bool:
+    """Whether an objective has this one of the three losses of its own, be it set on the object alone."""
+    return getattr(getattr(objective, name), "__func__", None) is not getattr(Objective, name)
 
 
 def written_losses(objective: Objective) -> list[Callable[..., Any]]:
     """The methods, of the three that say what the players minimise, that this objective defines itself."""
     names = ("generator_loss", "discriminator_loss", "losses")
-    return [getattr(objective, name) for name in names if getattr(type(objective), name) is not getattr(Objective, name)]
-
-
-@functools.lru_cache(maxsize=256)
-def _names_step(function: Callable[..., Any]) -> bool:
-    own = inspect.signature(function, follow_wrapped=False).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # a decorator's: what it wraps says what it takes
-        own = inspect.signature(function).parameters
-    return "step" in own and own["step"].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [getattr(objective, name) for name in names if defines(objective, name)]
 
 
 def total(loss: Tensor | Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -97,7 +97,7 @@ class GANPair(nn.Module):
         attribute that has a graph, as torch's old weight normalisation keeps one, comes along as its values.
 
         Raises:
-            TypeError: for a module that keeps an iterator which cannot be copied.
+            TypeError: for a module that keeps an iterator which cannot be copied, or one with weights to train that torch.jit made.
         """
         return self.copied_by(Copier([self]))
 

@@ -12,7 +12,7 @@ from gan_meta.contents import is_same
 from gan_meta.game.copies import Loose, put_loose, take_loose
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
 from gan_meta.game.table import has_batch_statistics, put_buffers
-from gan_meta.objective import Batch, Objective, ask
+from gan_meta.objective import Batch, Objective, ask, defines
 from gan_meta.pair import GANPair
 from gan_meta.seeds import random_state, seeded
 
@@ -238,9 +238,8 @@ def probe_independence(trial: Trial) -> Iterator[Finding]:
 
 def probe_shared_forward(trial: Trial) -> Iterator[Finding]:
     """Do ``losses`` and the two separate losses agree, where an objective has both?"""
-    kind = type(trial.objective)
-    separate = [player for player in trial.pair.players if getattr(kind, f"{player}_loss") is not getattr(Objective, f"{player}_loss")]
-    if kind.losses is Objective.losses or not separate:
+    separate = [player for player in trial.pair.players if defines(trial.objective, f"{player}_loss")]
+    if not defines(trial.objective, "losses") or not separate:
         return
     with seeded(trial.seed, trial.device):
         both = ask(trial.objective.losses, trial.pair, dict(trial.batch), 0)

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from gan_meta.contents import is_same, parts_of, reach
@@ -84,7 +85,7 @@ def rewind(objective: Objective) -> None:
 
 def take_loose(pair: GANPair, objective: Objective) -> Loose:
     """A copy of the state outside of parameters and buffers, without graphs: no gradient goes through it."""
-    attributes = [(module, _loose(module)) for module in pair.modules()]
+    attributes = [(module, _loose(module)) for module in pair.modules() if not isinstance(module, torch.jit.ScriptModule)]
     return _copy_loose(pair, Loose(attributes, objective))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.game.passes import Passes
-from gan_meta.objective import Batch, Objective, ask, total
+from gan_meta.objective import Batch, Objective, ask, defines, total
 from gan_meta.pair import GANPair
 
 
@@ -32,8 +32,7 @@ def player_loss(objective: Objective, pair: GANPair, batch: Batch, player: str, 
 
 def has_own_loss(objective: Objective, player: str) -> bool:
     """Whether this player's loss is asked for by itself; otherwise it is one of the two that ``losses`` gives."""
-    kind, separate = type(objective), f"{player}_loss"
-    return getattr(kind, separate) is not getattr(Objective, separate) or kind.losses is Objective.losses
+    return defines(objective, f"{player}_loss") or not defines(objective, "losses")
 
 
 def lent(batch: Batch) -> Batch:

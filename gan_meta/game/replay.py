@@ -129,11 +129,23 @@ class _Holder(nn.Module):
 
 def _sitting(pair: GANPair, tensors: dict[str, Tensor], question: Callable[[], Answer]) -> Answer:
     """The answer while these tensors sit in the pair; a tensor that a module puts in a buffer's place is put among them."""
-    named = {f"pair.{name}": tensor for name, tensor in tensors.items()}
+    named = {f"pair.{place}": tensors[name] for place, name in _places(pair).items() if name in tensors}
     with ClosedFormInstanceNorm():
-        answer: Answer = torch.func.functional_call(_Holder(pair), named, (question,))
+        # Not tie_weights: it takes a module under two names for two, and gives it back with the tensors that sat there.
+        answer: Answer = torch.func.functional_call(_Holder(pair), named, (question,), tie_weights=False)
     tensors.update({name: named[f"pair.{name}"] for name in tensors})
     return answer
+
+
+def _places(pair: GANPair) -> dict[str, str]:
+    """Every place of a parameter or buffer, and the name of what is there: the first of its places."""
+    names: dict[int, str] = {}
+    return {
+        place: names.setdefault(id(tensor), place)
+        for prefix, module in pair.named_modules()
+        for place, tensor in ((f"{prefix}.{name}".lstrip("."), item) for name, item in [*module._parameters.items(), *module._buffers.items()])
+        if tensor is not None
+    }
 
 
 def _moved(table: Table, state: GameState, gradients: Mapping[str, Tensor], position: int, player: str) -> GameState:

@@ -22,7 +22,7 @@ from gan_meta.game.player_loss import has_own_loss, lent, player_loss, present, 
 from gan_meta.game.pool import SamplePool
 from gan_meta.game.roles import adapts, resolve_roles
 from gan_meta.game.terms import refuse_reserved, refuse_shared
-from gan_meta.objective import Batch, Objective, ask, asks_for_step, written_losses
+from gan_meta.objective import Batch, Objective, ask, asks_for_step, defines, written_losses
 from gan_meta.pair import GANPair
 from gan_meta.seeds import RandomState, derive_seed, random_state, seeded
 from gan_meta.tasks import Samples
@@ -294,7 +294,7 @@ class Table:
 
     def _ask(self, players: tuple[str, ...], batch: Batch, step: int) -> _Unreduced:
         count = len(next(iter(batch.values())))
-        if len(players) == 2 and type(self.objective).losses is not Objective.losses:
+        if len(players) == 2 and defines(self.objective, "losses"):
             both = ask(self.objective.losses, self.pair, lent(batch), step)
             return _Unreduced({player: present(getattr(both, player), player) for player in players}, dict(both.parts), count)
         losses, parts = {}, {}

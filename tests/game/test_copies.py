@@ -302,6 +302,12 @@ def tied(pair):
     pair.generator[3].weight = pair.generator[2].weight
 
 
+def used_twice(pair):
+    block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)).double()
+    pair.generator.insert(2, block)
+    pair.generator.insert(3, block)
+
+
 def frozen(pair):
     pair.generator[0].requires_grad_(False)
 
@@ -325,7 +331,7 @@ def listed(pair):
 
 
 DIFFERENTIABLE = [masked, halved_twice, clipped, zeroed, closure_hook, default_hook, pre_hook_of_a_method, replaced_forward, weak_parent]
-DIFFERENTIABLE += [old_weight_norm, new_weight_norm, orthogonal, pruned, tied, frozen, hooked_then_frozen, listed]
+DIFFERENTIABLE += [old_weight_norm, new_weight_norm, orthogonal, pruned, tied, used_twice, frozen, hooked_then_frozen, listed]
 
 
 @pytest.mark.parametrize("change", [*DIFFERENTIABLE, old_spectral_norm], ids=lambda change: change.__name__)

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 import gan_meta as gm
 from gan_meta.game.adaptation import play
 from gan_meta.game.player_loss import NonFiniteLossError, check_finite
-from gan_meta.objective import asks_for_step
 from tests.conftest import SharedForwardObjective, SquaresObjective, parameters_of, small_batch, smooth_pair
 
 SGD = gm.InnerLoop(steps=5, optimizer="sgd", lr=0.05, schedule="constant")
@@ -135,16 +134,103 @@ def test_the_default_losses_hand_the_step_on():
         objective.losses(pair, batch)
 
 
-def test_only_a_method_that_names_the_step_is_told():
-    class AnyOptions(SquaresObjective):
-        def generator_loss(self, pair, batch, **options):
-            assert not options
-            return super().generator_loss(pair, batch)
+def growing(pair, batch, step):
+    """A loss that must be told the step."""
+    return (1 + step) * gm.objective.total(SquaresObjective().generator_loss(pair, batch))[0]
 
-    gm.adapt(smooth_pair(), AnyOptions(), small_batch(4), SGD)
-    assert not asks_for_step(AnyOptions().generator_loss)
-    assert asks_for_step(Growing().losses)
-    assert asks_for_step(Lazy().discriminator_loss)
+
+def untold(pair, batch):
+    """The same at step 0."""
+    return growing(pair, batch, 0)
+
+
+def plainly(function):
+    """A decorator without functools.wraps."""
+
+    def wrapper(*arguments, **options):
+        return function(*arguments, **options)
+
+    return wrapper
+
+
+class Squares(SquaresObjective):
+    """Whose generator's loss is a function set on the object."""
+
+    def __init__(self, loss):
+        self.generator_loss = loss
+
+
+class Forwarding(SquaresObjective):
+    """A loss that hands any keyword on."""
+
+    def __init__(self, loss):
+        self.loss = loss
+
+    def generator_loss(self, pair, batch, **options):
+        return self.loss(pair, batch, **options)
+
+
+def by_default(pair, batch, step=0):
+    return growing(pair, batch, step)
+
+
+def by_options(pair, batch, **options):
+    return growing(pair, batch, options.get("step", 0))
+
+
+TOLD = [
+    Squares(growing),
+    Squares(by_default),
+    Squares(by_options),
+    Squares(plainly(by_default)),
+    Squares(functools.wraps(by_default)(plainly(by_default))),
+    Squares(torch.enable_grad()(by_default)),
+    Squares(functools.partial(by_default)),
+    Forwarding(by_default),
+    Forwarding(Forwarding(growing).generator_loss),
+]
+UNTOLD = [
+    Squares(untold),
+    Squares(plainly(untold)),
+    Squares(torch.enable_grad()(untold)),
+    Squares(functools.partial(growing, step=0)),
+]
+
+
+@pytest.mark.parametrize(("objectives", "loss"), [(TOLD, growing), (UNTOLD, untold)])
+def test_a_loss_that_asks_for_the_step_is_told_however_it_is_written(objectives, loss):
+    played = play(smooth_pair(), Squares(loss), TASK.support, SGD)
+    for objective in objectives:
+        phi, logs = play(smooth_pair(), objective, TASK.support, SGD)
+        assert logs == played[1]
+        assert_close(parameters_of(phi), parameters_of(played[0]), rtol=0, atol=0)
+
+
+def test_a_step_that_cannot_arrive_is_refused():
+    def by_place(pair, batch, step=0, /):
+        return growing(pair, batch, step)
+
+    @functools.wraps(growing)
+    def by_place_alone(*arguments):
+        return growing(*arguments)
+
+    for loss in (by_place, by_place_alone, functools.partial(by_place)):
+        with pytest.raises(ValueError, match="asks for the step, which is given by keyword"):
+            gm.adapt(smooth_pair(), Squares(loss), TASK.support, SGD)
+    with pytest.raises(ValueError, match=r"Forwarding\.generator_loss hands the keyword step on to what does not take it"):
+        gm.adapt(smooth_pair(), Forwarding(untold), TASK.support, SGD)
+
+
+def test_losses_set_on_the_object_count_as_its_own():
+    def losses(pair, batch, step):
+        return gm.Losses(growing(pair, batch, step), gm.objective.total(SquaresObjective().discriminator_loss(pair, batch))[0])
+
+    objective = gm.Objective()
+    objective.losses = losses
+    expected = gm.adapt(smooth_pair(), Squares(growing), TASK.support, SGD)
+    assert_close(
+        parameters_of(gm.adapt(smooth_pair(), objective, TASK.support, SGD)), parameters_of(expected), rtol=0, atol=1e-14
+    )
 
 
 def test_a_term_that_is_absent_is_absent_in_every_log(tmp_path):
