@@ -5,9 +5,10 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import random
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -44,7 +45,7 @@ def parts_of(value: object) -> list[Any]:
         items = [*value.keys(), *value.values()]
     elif isinstance(value, CONTAINERS):
         items = list(cast(Iterable[Any], value))
-    return [*items, *_attributes(value).values()]
+    return [*items, *attributes_of(value).values()]
 
 
 def reach(roots: Iterable[object], *, through_functions: bool = True) -> dict[int, Any]:
@@ -109,8 +110,38 @@ def is_filled(cell: types.CellType) -> bool:
     return True
 
 
+def attributes_of(value: object) -> dict[str, Any]:
+    """An object's own attributes, those in slots included."""
+    own = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                own[name] = getattr(value, name)
+    return own
+
+
+def kept_by_class(value: object) -> dict[str, Any]:
+    """What an object's class keeps for all its objects and may be changed through any of them, such as a list; not torch's own classes."""
+    return {
+        name: item
+        for kind in reversed(type(value).__mro__)
+        if kind.__module__.partition(".")[0] != "torch"
+        for name, item in vars(kind).items()
+        if not (is_plain(item) or hasattr(item, "__get__") or name.startswith(("__", "_abc_")))
+    }
+
+
+def generator_states(*roots: object) -> list[Any]:
+    """The states of the random generators that the roots hold, however deeply, in a fixed order."""
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    return [_generator_state(value) for value in reach(roots).values() if isinstance(value, kinds)]
+
+
 def _generator_state(value: Any) -> list[Any]:
     """A random generator's or an iterator's state, which are no attributes."""
+    if isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
+        return list(value.__reduce__()[1:])
     if isinstance(value, torch.Generator):
         return [value.get_state()]
     if isinstance(value, np.random.Generator):
@@ -120,13 +151,3 @@ def _generator_state(value: Any) -> list[Any]:
     if hasattr(value, "getstate"):  # random.Random's
         return [value.getstate()]
     return []
-
-
-def _attributes(value: object) -> dict[str, Any]:
-    own = dict(getattr(value, "__dict__", {}))
-    for kind in type(value).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in [slots] if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                own[name] = getattr(value, name)
-    return own

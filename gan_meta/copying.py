@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gan_meta.contents import hooks_of, is_filled, is_plain, parts_of, reach
+from gan_meta.contents import hooks_of, is_filled, is_plain, kept_by_class, parts_of, reach
 
 Value = TypeVar("Value")
 
@@ -133,7 +133,8 @@ class Copier:
             )
         if isinstance(value, nn.Module) and parametrize.is_parametrized(value):  # it refuses to tell its state
             copied = self._note(value, type(value).__new__(type(value)))
-            vars(copied).update(self.attributes(value, {name: item for name, item in vars(value).items() if name != "_compiled_call_impl"}))
+            state = {**kept_by_class(value), **vars(value)}
+            vars(copied).update(self.attributes(value, {name: item for name, item in state.items() if name != "_compiled_call_impl"}))
             return copied
         if hasattr(type(value), "__deepcopy__"):
             return self._note(value, value.__deepcopy__(self._memo))
@@ -145,6 +146,8 @@ class Copier:
     ) -> Any:
         """An object from what it says of itself for pickling; that is how ``copy.deepcopy`` makes one."""
         copied = self._note(value, make(*(self.copy(argument) for argument in arguments)))
+        if _is_players_or_objective(value) and (state is None or type(state) is dict):
+            state = {**kept_by_class(value), **(state or {})} or state
         if state is not None:
             state = self.attributes(value, state) if type(state) is dict else self.copy(state)
             if hasattr(copied, "__setstate__"):
@@ -173,7 +176,7 @@ class Copier:
                         f"{type(owner).__name__}.{name} is an iterator that cannot be copied, so that a game would go on where the one "
                         "before stopped: keep a list and choose from it by the game's step, or draw from torch's global generator"
                     ) from error
-                if name in _OF_MODULES or not (isinstance(owner, nn.Module) or hasattr(owner, "discriminator_loss")):
+                if name in _OF_MODULES or not _is_players_or_objective(owner):
                     raise
                 for original in self._originals[mark:]:
                     self._memo.pop(id(original), None)
@@ -194,6 +197,10 @@ def _requiring_gradient(tensor: Tensor) -> Iterator[None]:
         yield
     finally:
         tensor.requires_grad_(flag)
+
+
+def _is_players_or_objective(value: object) -> bool:
+    return isinstance(value, nn.Module) or hasattr(value, "discriminator_loss")
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -119,8 +119,8 @@ def ask(method: Callable[..., Any], pair: GANPair, batch: Batch, step: int | Non
         if "nference tensor" not in str(error):
             raise
         raise ValueError(
-            f"{_name(method)} uses tensors made under torch.inference_mode(), which no gradient goes through: compute the losses without it, "
-            "and what is constant under torch.no_grad()"
+            f"{_name(method)} uses tensors made under torch.inference_mode(), which no gradient goes through: compute the losses without "
+            "it, and what is constant under torch.no_grad()"
         ) from error
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gan_meta.checkpoint import describe_pair
 from gan_meta.distributed import World, current
-from gan_meta.game.copies import copy_objective, show
+from gan_meta.game.copies import copy_objective, show, take_loose
 from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
 from gan_meta.game.inner import InnerLoop
@@ -26,6 +26,7 @@ from gan_meta.tasks import Samples, count_samples, same_samples
 from gan_meta.training.description import describe
 from gan_meta.training.entries import Entries
 from gan_meta.training.interruption import Interruption
+from gan_meta.training.kept import kept_elsewhere
 from gan_meta.training.optimizer_state import pack_optimizer, put_optimizer_back, read_optimizer
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
@@ -153,6 +154,7 @@ class _Training:
         self._world = world
         self._checkpoint_every = checkpoint_every
         self._unchecked: list[dict[str, Tensor]] = []
+        self._start = take_loose(game.pair, game.table.objective) if folder is not None and world.is_first else None
 
     def begin(self, resume: bool | str) -> None:
         """Go on from the checkpoint, or start with rank 0's weights."""
@@ -225,6 +227,7 @@ class _Training:
     def _write(self) -> None:
         assert self._folder is not None
         assert self._settings is not None
+        self._say_what_is_left_out()
         position, tensors = self._game.position, take_pair(self._game.pair)
         optimizers: dict[str, Any] = {}
         for player, optimizer in self._game.optimizers.items():
@@ -238,6 +241,19 @@ class _Training:
             **provenance(self._world),
         }
         self._folder.save(tensors, document, position if self._is_due else None)
+
+    def _say_what_is_left_out(self) -> None:
+        """Once, at the first checkpoint that a training may go on from."""
+        start, self._start = self._start, None
+        if start is None or self._game.position == self._game.inner.steps:
+            return
+        kept = kept_elsewhere(self._game.table, self._game.position, start)
+        if kept:
+            logger.warning(
+                "%s: kept from iteration to iteration, but in no checkpoint, so a training that goes on from one differs from a whole one; "
+                "ask for the keyword `step` in place of a count, and keep an average in a buffer of the generator or discriminator",
+                ", ".join(kept),
+            )
 
 
 def _prefix(player: str) -> str:

@@ -78,13 +78,14 @@ def test_a_missing_key_is_named_beside_the_keys_there_are():
     assert refusal(report, "generator loss") == "it cannot be computed: KeyError: 'noise' (the batch has: image, pose)"
 
 
-class ForeignNoise(SquaresObjective):
-    """Noise that the engine cannot seed."""
+OWN_NOISE = np.random.default_rng(0)
 
-    rng = np.random.default_rng(0)
+
+class ForeignNoise(SquaresObjective):
+    """Noise that the engine cannot seed, nor begin anew."""
 
     def generator_loss(self, pair, batch):
-        noise = torch.as_tensor(self.rng.normal(size=batch["pose"].shape))
+        noise = torch.as_tensor(OWN_NOISE.normal(size=batch["pose"].shape))
         return (pair.generator(batch["pose"] + noise) - batch["image"]).square().flatten(1).mean(1)
 
 
@@ -254,6 +255,16 @@ def test_a_module_that_counts_is_named_and_one_that_remembers_its_last_output_is
             self.calls += 1
             return x
 
+    class Iterating(SquaresObjective):
+        __slots__ = ("shares",)
+
+        def __init__(self):
+            self.shares = iter([0.1] * 1000)
+
+        def generator_loss(self, pair, batch):
+            return gm.objective.total(super().generator_loss(pair, batch))[0] * next(self.shares)
+
+    assert "Iterating.shares changes each time" in refusal(gm.check(smooth_pair(), Iterating(), TASK), "state")
     pair = smooth_pair()
     pair.discriminator.append(Counting())
     assert "discriminator.3.calls changes each time" in refusal(gm.check(pair, SquaresObjective(), TASK), "state")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gan_meta.contents import is_same
-from gan_meta.game.copies import Loose, put_loose, take_loose
+from gan_meta.contents import generator_states, is_same
+from gan_meta.game.copies import Loose, changed_attributes, put_loose, take_loose
 from gan_meta.game.player_loss import player_loss, present, reduce_loss
 from gan_meta.game.table import has_batch_statistics, put_buffers
 from gan_meta.objective import Batch, Objective, ask, defines
@@ -160,14 +160,21 @@ def probe_randomness(trial: Trial) -> Iterator[Finding]:
     drew = False
     for player in trial.pair.players:
         with seeded(trial.seed, trial.device):
-            before = random_state(trial.device)
-            player_loss(trial.rewound(), trial.pair, trial.batch, player)
+            objective, before = trial.rewound(), random_state(trial.device)
+            own = generator_states(objective, trial.pair)
+            player_loss(objective, trial.pair, trial.batch, player)
             drew |= before != random_state(trial.device)
-        if not torch.equal(trial.loss(player), trial.loss(player)):
+            drew_own = not is_same(own, generator_states(objective, trial.pair))
+        if drew_own or not torch.equal(trial.loss(player), trial.loss(player)):
             text = (
                 f"the {player}'s loss differs from one call to the next with the same seed: draw noise from a global generator (torch, "
                 "numpy.random, random), which the engine seeds step by step; not from a generator of its own"
             )
+            if not drew_own:
+                text += (
+                    ". If it draws nothing, it keeps something where no game begins it anew, such as a variable of a class or a Python module: "
+                    "ask for the keyword `step`"
+                )
             yield Finding("randomness", REFUSED, text)
             return
     text = "noise or dropout is drawn from a global generator, seeded step by step" if drew else "nothing is drawn at random"
@@ -186,32 +193,19 @@ def probe_state(trial: Trial) -> Iterator[Finding]:
                 differs |= not torch.equal(first[player], player_loss(objective, trial.pair, trial.batch, player)[0])
         states.append(take_loose(trial.pair, objective))
     # What is merely kept of the last call is the same after the same call.
-    changed = _changed(trial.pair, *states[1:]) or (_changed(trial.pair, *states[:2]) if differs else [])
-    if not changed:
+    changed = changed_attributes(trial.pair, *states[1:]) or (changed_attributes(trial.pair, *states[:2]) if differs else [])
+    if not changed and not differs:
         yield Finding("state", WORKS, "a loss does not depend on how often it was asked for before")
         return
     text = (
-        f"{', '.join(changed)} changes each time a loss is asked for. A loss that changes as the game goes on asks for the keyword "
-        "`step` (def discriminator_loss(self, pair, batch, *, step)); an average belongs in a buffer. "
+        f"{', '.join(changed) or 'something that is kept'} changes each time a loss is asked for. A loss that changes as the game goes on "
+        "asks for the keyword `step` (def discriminator_loss(self, pair, batch, *, step)); an average belongs in a buffer. "
     )
     if trial.forgives_state:
         yield Finding("state", CAREFUL, f"{text}Here each game begins with it as it was given")
     else:
         more = "What is kept otherwise is in no checkpoint, and ranks that share a batch would each keep something else"
         yield Finding("state", REFUSED, text + more)
-
-
-def _changed(pair: GANPair, before: Loose, after: Loose) -> list[str]:
-    """The names of the attributes that differ."""
-    names = {id(module): name or "pair" for name, module in pair.named_modules()}
-    holders = [(type(before.objective).__name__, vars(before.objective), vars(after.objective))]
-    holders += [(names[id(module)], old, new) for (module, old), (_, new) in zip(before.attributes, after.attributes, strict=True)]
-    return [
-        f"{holder}.{name}"
-        for holder, old, new in holders
-        for name in dict.fromkeys([*old, *new])
-        if not is_same(old.get(name), new.get(name))
-    ]
 
 
 def probe_independence(trial: Trial) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_meta.contents import is_same, parts_of, reach
+from gan_meta.contents import attributes_of, is_same, parts_of, reach
 from gan_meta.copying import Copier
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
@@ -98,6 +98,19 @@ def put_loose(pair: GANPair, loose: Loose) -> Objective:
             own[name].clear() if name.endswith("_hooks") else own.pop(name)
         own.update(attributes)
     return copied.objective
+
+
+def changed_attributes(pair: GANPair, before: Loose, after: Loose) -> list[str]:
+    """The names of the attributes, of the pair's modules and of the objective, that differ between two states of both."""
+    names = {id(module): name or "pair" for name, module in pair.named_modules()}
+    holders = [(type(before.objective).__name__, attributes_of(before.objective), attributes_of(after.objective))]
+    holders += [(names[id(module)], old, new) for (module, old), (_, new) in zip(before.attributes, after.attributes, strict=True)]
+    return [
+        f"{holder}.{name}"
+        for holder, old, new in holders
+        for name in dict.fromkeys([*old, *new])
+        if not is_same(old.get(name), new.get(name))
+    ]
 
 
 def _with_objective(copier: Copier, pair: GANPair, objective: Objective) -> Copies:

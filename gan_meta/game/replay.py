@@ -143,7 +143,9 @@ def _places(pair: GANPair) -> dict[str, str]:
     return {
         place: names.setdefault(id(tensor), place)
         for prefix, module in pair.named_modules()
-        for place, tensor in ((f"{prefix}.{name}".lstrip("."), item) for name, item in [*module._parameters.items(), *module._buffers.items()])
+        for place, tensor in (
+            (f"{prefix}.{name}".lstrip("."), item) for name, item in [*module._parameters.items(), *module._buffers.items()]
+        )
         if tensor is not None
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from gan_meta.contents import CONTAINERS, hooks_of, is_plain, parts_of
+from gan_meta.contents import CONTAINERS, hooks_of, is_plain, kept_by_class, parts_of
 from gan_meta.game.copies import copy_both, copy_objective
 from gan_meta.game.engine import Game
 from gan_meta.game.frame_share import FrameShare
@@ -103,7 +103,7 @@ def _copied(theta: GANPair, pair: GANPair) -> bool:
 
 def _is_settled(original: nn.Module, copy: nn.Module) -> bool:
     """Whether plain values are all that a game may have changed of a module's copy, besides tensors."""
-    own, others = vars(original), vars(copy)
+    own, others = {**kept_by_class(original), **vars(original)}, vars(copy)
     if own.keys() - _UNCOPIED != others.keys() - _UNCOPIED:
         return False
     return all(

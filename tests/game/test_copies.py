@@ -88,14 +88,26 @@ class KeepingObjective(SquaresObjective):
         return super().discriminator_loss(pair, {**batch, "image": self.layer(batch["image"])})
 
 
+class SharingKeeping(Keeping):
+    """The same, kept by the class for all its objects."""
+
+    def __init__(self, kind):
+        super().__init__(kind)
+        type(self).kept = self.__dict__.pop("kept")
+
+
 def keeping(kind, where):
+    if where == "class":
+        pair, layer = smooth_pair(), type("OneOfAKind", (SharingKeeping,), {})(kind)
+        pair.discriminator.insert(0, layer)
+        return pair, SquaresObjective()
     pair = smooth_pair()
     if where == "module":
         pair.discriminator.insert(0, Keeping(kind))
     return pair, SquaresObjective() if where == "module" else KeepingObjective(kind)
 
 
-@pytest.mark.parametrize("where", ["module", "objective"])
+@pytest.mark.parametrize("where", ["module", "objective", "class"])
 @pytest.mark.parametrize("kind", KEEPERS)
 def test_a_game_does_not_know_of_the_games_before(kind, where):
     pair, objective = keeping(kind, where)
@@ -110,7 +122,7 @@ def test_a_game_does_not_know_of_the_games_before(kind, where):
     assert_close(parameters_of(gm.adapt(pair, objective, TASK.support, INNER)), phi, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("where", ["module", "objective"])
+@pytest.mark.parametrize("where", ["module", "objective", "class"])
 @pytest.mark.parametrize("kind", KEEPERS)
 def test_mamls_engines_agree_on_what_is_kept(kind, where):
     pair, objective = keeping(kind, where)
@@ -175,6 +187,24 @@ def test_what_cannot_be_copied_is_shared_if_it_is_no_state_and_named_if_it_is():
     objective.noise = (torch.rand(3) for _ in range(100))
     with pytest.raises(TypeError, match=r"SquaresObjective\.noise is an iterator that cannot be copied.*by the game's step"):
         gm.adapt(pair, objective, TASK.support, INNER)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_networks_of_torch_jit_are_shared_by_objectives_and_refused_as_players():
+    class Judged(SquaresObjective):
+        def __init__(self, network):
+            self.network = network
+
+        def generator_loss(self, pair, batch):
+            return self.network(pair.generator(batch["pose"])).square().flatten(1).mean(1)
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double().eval()
+    scripted = torch.jit.trace(network, small_batch(2)["image"])
+    phi = [parameters_of(gm.adapt(smooth_pair(), Judged(judge), TASK.support, INNER)) for judge in (network, scripted)]
+    assert_close(phi[0], phi[1], rtol=0, atol=1e-12)
+    with pytest.raises(TypeError, match=r"made by torch\.jit \(Sequential\) cannot be copied for a game"):
+        gm.adapt(gm.GANPair(scripted), SquaresObjective(), TASK.support, INNER)
 
 
 def test_large_tensors_of_an_objective_are_shared_and_must_not_be_written_to():

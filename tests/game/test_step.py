@@ -228,9 +228,7 @@ def test_losses_set_on_the_object_count_as_its_own():
     objective = gm.Objective()
     objective.losses = losses
     expected = gm.adapt(smooth_pair(), Squares(growing), TASK.support, SGD)
-    assert_close(
-        parameters_of(gm.adapt(smooth_pair(), objective, TASK.support, SGD)), parameters_of(expected), rtol=0, atol=1e-14
-    )
+    assert_close(parameters_of(gm.adapt(smooth_pair(), objective, TASK.support, SGD)), parameters_of(expected), rtol=0, atol=1e-14)
 
 
 def test_a_term_that_is_absent_is_absent_in_every_log(tmp_path):
