@@ -172,7 +172,7 @@ def probe_randomness(trial: Trial) -> Iterator[Finding]:
             )
             if not drew_own:
                 text += (
-                    ". If it draws nothing, it keeps something where no game begins it anew, such as a variable of a class or a Python module: "
+                    ". If it draws nothing, it keeps something where no game begins it anew, such as a variable of a Python module: "
                     "ask for the keyword `step`"
                 )
             yield Finding("randomness", REFUSED, text)
