@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -97,7 +98,7 @@ def convert(
     discriminator: Annotated[
         Path | None, typer.Option(help="pix2pixHD's latest_net_D.pth; without it the discriminator starts from random weights.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of those random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of those random weights.", min=0, max=2**32 - 1)] = 0,
 ) -> None:
     """Make a file that gan-meta loads (gan_meta.load_pair) of published weights."""
     from gan_meta.checkpoint import CheckpointError, save_pair
@@ -127,7 +128,7 @@ def statistics(
         Path | None, typer.Option(help="VGG19's weights: torchvision's file or Keras' .h5; by default where torch.hub keeps them.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Resize each image to this height and width first; by default they stay.", min=32)
+        int | None, typer.Option(help="Resize each image to this height and width first; by default they stay.", min=32, max=8192)
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")] = "cpu",
 ) -> None:
@@ -177,22 +178,32 @@ def _check_device(device: str) -> None:
     from gan_meta.checkpoint import CheckpointError
 
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device).cpu()  # what lies on the meta device has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise CheckpointError(f"the device {device!r} cannot be used here; --device cpu always can") from error
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for a file that cannot be used, or where memory runs out."""
+    """Run the command line: exit code 2 and one line on stderr for wrong usage, a file that cannot be used, or where memory runs out."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # as an exception, so that half-written files go on the way out
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        app()
+        raise SystemExit(app(standalone_mode=False))
     except Exception as error:
-        from gan_meta.checkpoint import CheckpointError
-        from gan_meta.memory import memory_problem
-
-        problem = memory_problem(error) or (str(error) if isinstance(error, CheckpointError | OSError) else None)
+        problem = _problem(error)
         if problem is None:
             raise
-        sys.stderr.write(f"gan-meta: {' '.join(problem.split())}\n")
+        if problem:  # without any command, help was shown
+            sys.stderr.write(f"gan-meta: {' '.join(problem.split())}\n")
         raise SystemExit(2) from None
+
+
+def _problem(error: Exception) -> str | None:
+    """What is wrong with what was given, in words; ``None`` for an error of ours."""
+    from gan_meta.checkpoint import CheckpointError
+    from gan_meta.memory import memory_problem
+
+    if hasattr(error, "format_message"):  # typer's, for wrong usage
+        return str(error.format_message())
+    return memory_problem(error) or (str(error) if isinstance(error, CheckpointError | OSError) else None)

@@ -17,7 +17,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     choices = sorted(known)
     nearest = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {kind} {name!r}: {hint}known: {', '.join(choices)}"
+    return f"unknown {kind} {name!r:.80}: {hint}known: {', '.join(choices)}"
 
 
 def without_wrappers(entries: Mapping[str, Value]) -> dict[str, Value]:

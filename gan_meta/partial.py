@@ -6,6 +6,7 @@ Where a path may be written to is decided here, too, for every file and folder t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -21,8 +22,8 @@ PARTIAL = ".partial"
 OLD = ".old"
 """How the name of a folder ends for the moment in which another takes its place."""
 
-_OURS = re.compile(r"\..*\.(?:[0-9a-f]{32}|[0-9a-z_]{8})\.partial", re.DOTALL)
-"""Names of this module, and those of earlier versions; what else ends in .partial is somebody else's."""
+_OURS = re.compile(r"\..*\.(?:[0-9a-f]{32}|(?=[a-z]*[0-9_])[0-9a-z_]{8})\.partial", re.DOTALL)
+"""Names of this module, and those of earlier versions, if they are no words; what else ends in .partial is somebody else's."""
 _MOVED_AWAY = re.compile(r"\.(.*)\.[0-9a-f]{32}\.old", re.DOTALL)
 _NAME_BYTES = 180  # file systems have 255 for the whole name
 _TRIES = 100
@@ -39,7 +40,7 @@ def output_of(path: str | Path, *, folder: bool = False) -> Path:
     Raises:
         FileNotFoundError: when the folder it is to lie in is not there.
         NotADirectoryError, IsADirectoryError: when a file stands where a folder must be, or a folder where the file must be.
-        PermissionError: when the folder cannot be written.
+        PermissionError: when the folder cannot be written, or what lies there is somebody else's in a folder where all may write.
         OSError: when it is a device, a pipe or a socket, links go in a circle, or no file can have the name.
     """
     path = Path(path)
@@ -61,6 +62,8 @@ def output_of(path: str | Path, *, folder: bool = False) -> Path:
             raise NotADirectoryError(f"cannot write {path}: it is a file, and a folder is made there; give another name")
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
     _check_parent(path, target.parent)
+    if mode is not None and not _may_replace(target):
+        raise PermissionError(f"cannot write {path}: it belongs to another user, and nobody else may replace it; give another name")
     return target
 
 
@@ -78,7 +81,7 @@ def _followed(path: Path) -> Path:
     """What a chain of links ends at; names of this process's open files (/dev/stdout, /proc/self/fd/1) are no files to write."""
     target = path
     for _ in range(40):
-        if os.path.abspath(target).startswith("/proc/"):
+        if os.path.join(os.path.realpath(target.parent), "").startswith("/proc/"):
             raise OSError(f"cannot write {path}: it is an open file of a process, not a file; give the name of a file")
         if not target.is_symlink():
             return target
@@ -97,6 +100,14 @@ def _check_parent(path: Path, parent: Path) -> None:
         raise NotADirectoryError(f"cannot write {path}: {parent} is a file, not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write {path}: the folder {parent} cannot be written by you")
+
+
+def _may_replace(target: Path) -> bool:
+    """Whether what lies in a folder like /tmp, in which all may write, is one's own."""
+    folder = target.parent.stat()
+    if not folder.st_mode & stat.S_ISVTX or sys.platform == "win32":
+        return True
+    return os.geteuid() in (0, folder.st_uid, target.lstat().st_uid)
 
 
 @contextlib.contextmanager
@@ -120,9 +131,8 @@ def partial_beside(target: Path) -> Iterator[Path]:
 
 def _claimed(target: Path) -> tuple[Path, int | None]:
     """A new partial folder, and the open handle whose lock says that its writer lives."""
-    name = target.name.encode(errors="surrogateescape")[:_NAME_BYTES].decode(errors="ignore")
     for _ in range(_TRIES):
-        partial = target.with_name(f".{name}.{uuid4().hex}{PARTIAL}")
+        partial = _beside(target, PARTIAL)
         partial.mkdir()
         # Somebody may have swept it between its making and its lock, or be about to.
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
@@ -133,27 +143,47 @@ def _claimed(target: Path) -> tuple[Path, int | None]:
     raise OSError(f"cannot write {target}: what is written there is removed at once by another process")
 
 
+def _beside(target: Path, ending: str) -> Path:
+    """A new hidden name beside a target."""
+    name = target.name.encode(errors="surrogateescape")[:_NAME_BYTES].decode(errors="ignore")
+    return target.with_name(f".{name}.{uuid4().hex}{ending}")
+
+
 def replace_folder(partial: Path, target: Path) -> None:
     """Move a folder into its place; one that was there before is removed, and comes back if its successor cannot take the place.
 
     Raises:
         OSError: when it cannot be moved.
     """
+    for left in reversed(range(_TRIES)):
+        try:
+            _replace_folder(partial, target)
+            return
+        except OSError as error:
+            if not left or error.errno not in _CROSSED:
+                raise
+
+
+_CROSSED = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+"""What it comes to when another process puts a folder into the same place at the same time."""
+
+
+def _replace_folder(partial: Path, target: Path) -> None:
     if not target.exists():
         os.replace(partial, target)
         return
-    old = target.with_name(f".{target.name}.{uuid4().hex}{OLD}")
-    handle = None
+    old, handle = _beside(target, OLD), None
     with contextlib.suppress(BlockingIOError):  # another replaces it too, and its lock serves both
         handle = _lock(target)
     try:
         os.replace(target, old)
         try:
             os.replace(partial, target)
-        except OSError:
-            os.replace(old, target)
-            raise
-        shutil.rmtree(old)
+        finally:
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(old, target)
     finally:
         if handle is not None:
             os.close(handle)
@@ -194,6 +224,7 @@ def _lock(path: Path) -> int | None:
 
     Raises:
         BlockingIOError: when another has it.
+        OSError: when there is no such file or folder, or it is a link.
     """
     if sys.platform == "win32":
         return None

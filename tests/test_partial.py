@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -102,6 +103,27 @@ def test_a_folder_that_is_not_ones_own_is_refused(tmp_path: Path, monkeypatch: p
         output_of(tmp_path / "a")
 
 
+def test_another_users_file_in_a_folder_for_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").write_text("x")
+    output_of(tmp_path / "theirs")
+    tmp_path.chmod(0o1777)
+    output_of(tmp_path / "theirs")  # one's own
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        output_of(tmp_path / "theirs")
+    output_of(tmp_path / "new")
+
+
+def test_open_files_of_the_process_are_refused_by_each_of_their_names(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    (tmp_path / "fd").symlink_to("/dev/fd")
+    for path in (Path(f"/dev/fd/{writing}"), Path(f"/proc/self/fd/{writing}"), tmp_path / "fd" / str(writing), Path("/dev/fd/out.mp4")):
+        with pytest.raises(OSError, match=r"cannot write .*: it is"):
+            output_of(path)
+    os.close(reading)
+    os.close(writing)
+
+
 def test_new_files_have_the_users_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -132,6 +154,66 @@ def test_leftovers_of_earlier_versions_are_swept(tmp_path: Path) -> None:
         (tmp_path / name).write_text("half")
     write_text(tmp_path / "a", "x")
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_words_of_eight_letters_are_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / ".film.download.partial").write_text("precious")
+    sweep(tmp_path)
+    assert (tmp_path / ".film.download.partial").read_text() == "precious"
+
+
+def test_a_folder_that_is_swept_before_its_writer_has_locked_it_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Path] = []
+    make = Path.mkdir
+
+    def make_and_sweep(path: Path) -> None:
+        make(path)
+        if len(swept) < 2:
+            swept.append(path)
+            handles.append(os.open(path, os.O_RDONLY))
+            fcntl.flock(handles[-1], fcntl.LOCK_EX)
+            if len(swept) == 2:
+                path.rmdir()
+
+    handles: list[int] = []
+    monkeypatch.setattr(Path, "mkdir", make_and_sweep)
+    with partial_beside(tmp_path / "a") as folder:
+        assert folder not in swept
+        assert folder.is_dir()
+    for handle in handles:
+        os.close(handle)
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_processes_put_a_folder_into_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "x").write_text("old")
+    move, calls = os.replace, []
+
+    def move_and_be_overtaken(source: Path, target: Path) -> None:
+        move(source, target)
+        calls.append(target)
+        if len(calls) == 1:  # the old one was moved away: now the other process is faster
+            (tmp_path / "clip").mkdir()
+            (tmp_path / "clip" / "x").write_text("theirs")
+
+    monkeypatch.setattr(os, "replace", move_and_be_overtaken)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "x").write_text("ours")
+    replace_folder(tmp_path / "made", tmp_path / "clip")
+    assert (tmp_path / "clip" / "x").read_text() == "ours"
+    assert os.listdir(tmp_path) == ["clip"]
+
+
+def test_a_folder_with_a_long_name_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / ("ü" * 120)
+    for content in ("old", "new"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "x").write_text(content)
+        replace_folder(tmp_path / "made", target)
+    assert (target / "x").read_text() == "new"
+    assert os.listdir(tmp_path) == [target.name]
 
 
 def test_two_writers_side_by_side_do_not_sweep_each_other(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gan_meta.models import create
+from gan_meta.models.registry import argument_problems
 from gan_meta.pair import GANPair
 
 ARGUMENT_LIMIT = 65536
@@ -26,16 +27,21 @@ def outline(name: str, arguments: Mapping[str, Any], most_parameters: float = ma
     Raises:
         ValueError: for arguments that no model has, or more parameters.
     """
+    problems = argument_problems(name, arguments)
+    if problems:
+        raise ValueError(f"model {name!r} cannot be built from the arguments it names: {'; '.join(problems[:3])}")
     for key, value in arguments.items():
         if isinstance(value, int | float) and not 0 <= value <= ARGUMENT_LIMIT:
             raise ValueError(f"its argument {key!r} is {value!r:.60}, {'below 0' if value < 0 else f'beyond {ARGUMENT_LIMIT}'}")
     count, builder = 0, threading.get_ident()
 
-    def stop(_module: nn.Module, key: str, _parameter: object) -> None:
+    def stop(_module: nn.Module, key: str, parameter: nn.Parameter | None) -> None:
         nonlocal count
         if threading.get_ident() != builder:  # the hook hears of every thread's modules
             return
         count += 1
+        if parameter is not None and parameter.numel() == 0:
+            raise ValueError(f"model {name!r} would have a layer of no channels: its {key} is {tuple(parameter.shape)}")
         if count > most_parameters:
             raise ValueError(f"model {name!r} would have more than the {most_parameters} parameters that the file holds")
 

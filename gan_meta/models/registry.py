@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
@@ -71,6 +71,26 @@ def describe(name: str) -> str:
     arguments = [str(parameter.replace(annotation=parameter.empty)) for parameter in inspect.signature(builder).parameters.values()]
     call = f"gan_meta.models.create({', '.join([repr(name), *arguments])})"
     return f"{call}\n\n{inspect.getdoc(builder) or 'Its builder has no documentation.'}"
+
+
+def argument_problems(name: str, arguments: Mapping[str, object]) -> list[str]:
+    """Which arguments are of another type than the builder's annotations say: whole numbers, numbers, words, or true and false.
+
+    Raises:
+        ValueError: for an unknown model, with the nearest known name.
+    """
+    hints = get_type_hints(_builder(name))
+    plain = {key: hints[key] for key in arguments.keys() & hints.keys() if hints[key] in _WORDS}
+    return [f"{key} must be {_WORDS[hint]}, got {arguments[key]!r:.60}" for key, hint in plain.items() if not _fits(arguments[key], hint)]
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+def _fits(value: object, hint: type) -> bool:
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def create(name: str, **arguments: Any) -> GANPair:

@@ -46,8 +46,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             _refuse_compressed(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
+        why = "" if isinstance(error, pickle.UnpicklingError) or not str(error) else f": {error}"  # torch's says how to load it unsafely
         raise ValueError(
-            f"{path} is damaged or holds more than tensors and was not loaded; save the network's state_dict() itself: {error}"
+            f"{path} is damaged or holds more than tensors and was not loaded; save the network's state_dict() itself{why}"
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{path} is not a plain state dict (parameter name to tensor); save the network's state_dict() itself")

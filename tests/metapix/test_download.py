@@ -56,6 +56,10 @@ def test_videos_are_checked_kept_and_reported(tmp_path: Path) -> None:
         ("[[videos", "is not TOML"),
         ('[[videos]]\nname = "../../a"\nyoutube = "wtW2R7hTImA"', "no plain name"),
         ('[[videos]]\nname = "a"\nyoutube = "--exec=rm"', "no plain name or no ID"),
+        (f'[[videos]]\nname = "{"a" * 300}"\nyoutube = "wtW2R7hTImA"', "no plain name"),
+        ("videos = []", "lists no video"),
+        ("[[videos]]\nname = 7\nyoutube = 12345678901", "'name' of a video of .* must be words in quotes, got 7"),
+        ('[[videos]]\nname = "a"\nyoutube = "wtW2R7hTImA"\n[[videos]]\nname = "A"\nyoutube = "soYDiE7sl4g"', "two videos named 'a'"),
     ],
 )
 def test_bad_manifests(tmp_path: Path, text: str, words: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from metapix.errors import InputError
-from metapix.files import read_json, read_limited, write_bytes, write_picture, write_text
+from metapix.files import check_folder, make_folder, read_json, read_limited, write_bytes, write_picture, write_text
 from skimage import io
 
 
@@ -86,3 +86,33 @@ def test_damaged_json_says_which_file_and_what_to_do(tmp_path: Path, content: by
         read_json(file, dict, "throw it away")
     file.write_bytes(b'{"a": 1}')
     assert read_json(file, dict) == {"a": 1}
+
+
+def test_a_folder_to_write_into_may_lie_where_nobody_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk of one's own does in /scratch, or in the root folder of a container."""
+    mine = tmp_path / "scratch" / "mine"
+    mine.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path).resolve().is_relative_to(mine))
+    make_folder(mine)
+    make_folder(mine / "a" / "b")
+    assert (mine / "a" / "b").is_dir()
+    monkeypatch.chdir(mine)
+    make_folder(Path("c"))
+    with pytest.raises(InputError, match="not yours to write"):
+        make_folder(tmp_path / "scratch" / "other")
+    assert sorted(os.listdir(tmp_path / "scratch")) == ["mine"]
+
+
+def test_a_folder_is_looked_at_before_it_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "nowhere").symlink_to("gone")
+    check_folder(tmp_path / "a" / "b")
+    for path in (tmp_path / "file", tmp_path / "file" / "a", tmp_path / "nowhere", tmp_path / "nowhere" / "a"):
+        for look in (check_folder, make_folder):
+            with pytest.raises(InputError, match="cannot make the folder"):
+                look(path)
+    with pytest.raises(InputError, match="cannot make the folder"):
+        make_folder(tmp_path / ("x" * 300))
+    with pytest.raises(InputError, match="which is read"):
+        check_folder(tmp_path, inputs=[tmp_path / "file", tmp_path])
+    assert sorted(os.listdir(tmp_path)) == ["file", "nowhere"]

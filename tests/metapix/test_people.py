@@ -134,6 +134,8 @@ def test_a_performer_without_training_is_the_puppet_at_any_size(tmp_path: Path) 
         (["puppet", "person", "driver", "--out", "p.mp4", "--crop", "round"], "unknown crop 'round'"),
         (["puppet", ".", "driver", "--out", "p.mp4"], "clip"),
         (["evaluate", "person", "--init", "none.safetensors", "--out", "person/manifest.json/x"], "cannot make the folder"),
+        (["evaluate", "person", "--init", "absent.safetensors", "--out", "person/manifest.json"], "cannot make the folder"),
+        (["evaluate", "person", "--init", "absent.safetensors", "--out", "new"], "no checkpoint at"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:

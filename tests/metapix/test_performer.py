@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from metapix.data.folder import read_clip, write_clip
 from metapix.errors import InputError
 from metapix.evaluation.frame_scores import forget_damaged
 from metapix.people import personalize_to
-from metapix.performer import load_performer, save_performer
+from metapix.performer import Performer, check_drawn, load_performer, save_performer
 from metapix.production import check_outputs, write_retargeted
 from metapix.recipe import Recipe
 from torch import Tensor
@@ -44,6 +45,20 @@ def test_a_model_that_draws_one_colour_makes_no_video(tmp_path: Path, value: flo
     with pytest.raises(InputError, match="draws pictures of one colour"):
         personalize_to(pair_of(value), Recipe(size=32, lr=0.0), CLIP.select([0, 3]), 1, tmp_path / "new.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_pictures_of_poses_with_nobody_in_them_may_be_of_one_colour(tmp_path: Path) -> None:
+    absent = CLIP.joints.clone()
+    absent[:, :, 2] = 0
+    joints = torch.cat([absent] * 3 + [CLIP.joints])  # more than are drawn at once
+    drawn = torch.cat(list(Performer(CLIP.select([0, 3]), pair_of(None)).perform(joints)))
+    assert len(drawn) == 24
+    with pytest.raises(InputError, match="draws pictures of one colour"):
+        list(Performer(CLIP.select([0, 3]), pair_of(0.0)).perform(joints))
+
+
+def test_a_person_in_a_dark_room_may_be_black() -> None:
+    check_drawn(-torch.ones(2, 3, 32, 32), dataclasses.replace(CLIP, frames=torch.zeros_like(CLIP.frames)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e30])

@@ -11,6 +11,7 @@ from metapix.errors import InputError
 from metapix.people import start_with_recipe
 from metapix.recipe import Recipe, recipe_of
 from metapix.training.preset import load_preset
+from metapix.training.stages import plan_pair
 
 import gan_meta as gm
 
@@ -91,11 +92,37 @@ def test_a_recipe_is_refused_in_the_same_words_from_a_file_and_from_set(tmp_path
         ("inner.augment=[1]", "'augment' is said once, in .recipe."),
         ("inner.unique_samples=1", "must be true or false"),
         ("inner.freeze_d=sometimes", "unknown freeze_d 'sometimes'"),
+        ("meta_train.meta_optimizer=sdg", "unknown meta_optimizer 'sdg': did you mean 'sgd'"),
+        (f"recipe.batch_size=1{'0' * 5000}", "'batch_size' of .recipe. must be a whole number, got '1000"),
+        (f"recipe.model={'x' * 5000}", "unknown model 'xxxx.{0,60}: known"),
+        ("recipe.batch_size=5\nlr=3", "'batch_size' of .recipe. must be a whole number, got '5"),
     ],
 )
 def test_settings_at_and_beyond_their_borders_are_refused(change: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         load_preset("demo", [change])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("base_channels=0", "would have a layer of no channels"),
+        ("discriminator_channels=0", "would have a layer of no channels"),
+        ("pose_channels=0", "would have a layer of no channels"),
+        ("n_scales=0", "n_scales must be at least 1, got 0"),
+        ("n_downsample=true", "n_downsample must be a whole number, got True"),
+        ("n_blocks=1.5", "n_blocks must be a whole number, got 1.5"),
+        ("n_blocks=-1", "its argument 'n_blocks' is -1, below 0"),
+        ("base_channels=100000", "beyond 65536"),
+        ("generator=7", "generator must be a word, got 7"),
+        ("generator=1979-05-27", "generator must be a word, got datetime.date"),
+        ("base_chanels=4", "did you mean 'base_channels'"),
+        (f"name={'x' * 5000}", "unknown model 'xxxx.{0,80}: known"),
+    ],
+)
+def test_models_that_cannot_be_are_refused_before_data_are_looked_for(change: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        plan_pair(load_preset("demo", [f"model.{change}"]))
 
 
 def test_a_number_of_thousands_of_digits_is_refused() -> None:

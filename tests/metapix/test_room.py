@@ -47,6 +47,22 @@ def test_the_larger_the_batch_the_more_is_asked_for(monkeypatch: pytest.MonkeyPa
     assert games[2] - games[1] == 2 * (games[1] - games[0]) > 0
 
 
+def test_half_precision_takes_half_of_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, asked = gm.models.create("pix2pixhd", base_channels=8, n_downsample=2), []
+    monkeypatch.setattr("metapix.room.check_room", lambda needed, *_, **__: asked.append(needed))
+    for precision in ("float32", "bfloat16"):
+        check_game(pair, dataclasses.replace(RECIPE, size=256), 8, "a", precision)
+    assert 0.4 < asked[3] / asked[1] < 0.7
+
+
+def test_what_torch_keeps_of_a_device_for_the_next_time_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("mem_get_info", (3 * 2**30, 2**36)), ("memory_reserved", 20 * 2**30), ("memory_allocated", 2**30)):
+        monkeypatch.setattr(torch.cuda, name, lambda _device, value=value: value)
+    limits.check_room(21 * 2**30, "a game", device=torch.device("cuda"))
+    with pytest.raises(InputError, match=r"23\.0 GiB of memory, and 22\.0 GiB are free"):
+        limits.check_room(23 * 2**30, "a game", device=torch.device("cuda"))
+
+
 @pytest.mark.parametrize(
     ("error", "asked"),
     [

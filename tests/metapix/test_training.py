@@ -168,6 +168,19 @@ def test_the_commands_train_and_refuse_in_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_settings_that_are_refused_leave_nothing_and_may_be_mended(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = metapix("pretrain", tmp_path, "--out", out, "--set", "model.base_channels=0")  # before there is a look at the data
+    assert (done.returncode, "a layer of no channels" in done.stderr, out.exists()) == (2, True, False)
+    preset, subjects = tiny("recipe.size=33")
+    out.mkdir()
+    with pytest.raises(InputError, match="cannot draw at 33 x 33 pixels"):
+        stages.pretrain(preset, subjects, out, tick=quiet)
+    stages.pretrain(*tiny(), out, tick=quiet)
+    with pytest.raises(InputError, match="holds a run of other settings"):
+        stages.pretrain(preset, subjects, out, tick=quiet)
+
+
 def test_what_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
     preset, subjects = tiny("meta_train.shots=8")
     start = tmp_path / "start.safetensors"

@@ -37,6 +37,35 @@ def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["list", "x"], "unexpected extra argument"),
+        (["--nothing"], "No such option: --nothing"),
+        (["describe", "dcgn"], "did you mean 'dcgan'"),
+        (["convert", "a.pth", "out.safetensors", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["convert", "a.pth", "out.safetensors", "--model", "x"], "Invalid value for '--model'"),
+        (["convert", "text.pth", "out.safetensors", "--model", "pix2pixhd"], "save the network's state_dict() itself"),
+        (["statistics", "a.png", "--out", "out.safetensors", "--size", "9" * 30], "Invalid value for '--size'"),
+        (["statistics", "a.png", "--out", "out.safetensors", "--device", "meta"], "the device 'meta' cannot be used here"),
+        (["inspect", "text.pth"], "is not a readable safetensors file"),
+    ],
+)
+def test_wrong_usage_and_bad_input_of_every_command_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    (tmp_path / "text.pth").write_text("hello")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gan-meta", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (left.value.code, said.count("\n")) == (2, 1)
+    assert words in said
+    assert "\x1b" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["text.pth"]
+
+
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     ours, theirs = one.state_dict(), other.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

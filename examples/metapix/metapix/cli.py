@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from pathlib import Path
@@ -82,7 +83,8 @@ def _errors_of_gan_meta() -> tuple[type[Exception], ...]:
 
 
 def _refuse(problem: object) -> NoReturn:
-    sys.stderr.write(f"metapix: {' '.join(str(problem).split())}\n")
+    if str(problem):  # without any command, help was shown
+        sys.stderr.write(f"metapix: {' '.join(str(problem).split())}\n")
     raise SystemExit(2) from None
 
 
@@ -103,14 +105,17 @@ def _refuse_for_memory(error: BaseException) -> None:
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line on stderr for input that cannot be used, 130 after Ctrl-C, 143 after SIGTERM.
+    """Run the command line: exit code 2 and one line on stderr for wrong usage or input that cannot be used, 130 after Ctrl-C, 143 after
+    SIGTERM.
 
     A training that SIGTERM asked to stop saves its state and ends with 0, and a line too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         with unwinding_when_told_to_end(_TERMINATED):
-            app()
-    except KeyboardInterrupt:
+            raise SystemExit(app(standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
         _interrupted()
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer's answer to Ctrl-C, without a word
@@ -125,6 +130,8 @@ def main() -> None:
     except InputError as error:
         _refuse(error)
     except Exception as error:
+        if hasattr(error, "format_message"):  # typer's, for wrong usage
+            _refuse(error.format_message())
         _refuse_for_memory(error)
         if isinstance(error, (OSError, *_errors_of_gan_meta())):
             _refuse(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,13 +45,16 @@ def writable(path: Path, *, folder: bool = False, inputs: Sequence[Path] = ()) -
     """
     try:
         target = output_of(path, folder=folder)
-        if target.exists():
-            for one in inputs:
-                if one.exists() and target.samefile(one):
-                    raise InputError(f"cannot write {path}: it is {one}, which is read; give another name with --out")
     except OSError as error:
         raise InputError(str(error)) from error
+    _check_not_read(path, target, inputs)
     return target
+
+
+def _check_not_read(path: Path, target: Path, inputs: Sequence[Path]) -> None:
+    for one in inputs:
+        if target.exists() and one.exists() and target.samefile(one):
+            raise InputError(f"cannot write {path}: it is {one}, which is read; give another name with --out")
 
 
 def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> None:
@@ -62,13 +66,25 @@ def make_folder(path: Path, *, inputs: Sequence[Path] = ()) -> None:
     Raises:
         InputError: when it cannot be made or written.
     """
+    check_folder(path, inputs=inputs)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write into the folder {path}: it is not yours to write; give another one")
-    writable(path, folder=True, inputs=inputs)
+
+
+def check_folder(path: Path, *, inputs: Sequence[Path] = ()) -> None:
+    """See that :func:`make_folder` can do its work, and make nothing yet; what lies above a folder that is there need not be writable.
+
+    Raises:
+        InputError: when it cannot.
+    """
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise InputError(f"cannot make the folder {path}: {os.strerror(errno.ENOTDIR)}; give another one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into the folder {there}: it is not yours to write; give another one")
+    _check_not_read(path, path, inputs)
 
 
 def write_text(path: Path, text: str) -> None:

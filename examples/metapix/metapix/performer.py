@@ -73,11 +73,14 @@ class Performer:
         Raises:
             InputError: when the network draws what is no picture.
         """
+        is_checked = self.pair is None
         for first in range(0, len(joints), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
             images = self._draw(joints[part], None if boxes is None else boxes[part])
-            if first == 0 and self.pair is not None:
-                check_drawn(images, self.shots)
+            somebody = (joints[part, :, 2] > 0).any(1)
+            if not is_checked and somebody.any():
+                check_drawn(images[somebody], self.shots)
+                is_checked = True
             if not images.isfinite().all():
                 raise InputError(f"the model of {self.shots.name!r} draws values that are no numbers; personalise it again")
             yield images

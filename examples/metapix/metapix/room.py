@@ -44,12 +44,13 @@ def check_drawing(pair: gm.GANPair, size: int, where: str) -> None:
         check_room(_SHARE * kept * _DRAWN_AT_ONCE, f"{where}: drawing at {size} x {size} pixels", device=next(pair.parameters()).device)
 
 
-def check_game(pair: gm.GANPair, recipe: Recipe, samples: int, where: str) -> None:
+def check_game(pair: gm.GANPair, recipe: Recipe, samples: int, where: str, precision: str = "float32") -> None:
     """See that a pair can draw at its recipe's size, and that its game has room.
 
     Args:
         samples: distinct samples that the game is played on.
         where: what the pair and the recipe came from, for messages.
+        precision: as for :class:`gan_meta.InnerLoop`.
 
     Raises:
         InputError: when it cannot, or there is none.
@@ -59,6 +60,8 @@ def check_game(pair: gm.GANPair, recipe: Recipe, samples: int, where: str) -> No
         size, planned = recipe.size, outline(pair.model_name, pair.model_arguments)
         in_step = min(recipe.batch_size, samples)
         kept = _kept(lambda: _pass(planned, size, where)) + _FEATURES.get(recipe.perceptual or "", 0) * size**2
+        if precision != "float32":
+            kept /= 2
         weights = _COPIES * sum(weight.numel() * 4 for weight in planned.parameters())
         stored = samples * size**2 * 4 * sum(tensor.shape[1] for tensor in _inputs(planned, size) if tensor.ndim == 4)
         what = f"{where}: a game at {size} x {size} pixels with {in_step} samples a step"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import NoReturn
 
-_TOLD = (signal.SIGTERM, signal.SIGHUP)
+_TOLD = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))  # Windows has no SIGHUP
 _GRACE_SECONDS = 60.0
 """How long a worker without a parent may tidy up; a training saves a checkpoint first."""
 
@@ -40,6 +40,8 @@ def leave_with_parent() -> None:
 def unwinding_when_told_to_end(code: int = 1) -> Iterator[None]:
     """SIGTERM, and SIGHUP of a closed terminal, end this block as an exception does, so that half-written files go on the way out.
 
+    One that is ignored, as nohup has SIGHUP, stays ignored.
+
     Args:
         code: of the SystemExit that is raised.
     """
@@ -49,7 +51,8 @@ def unwinding_when_told_to_end(code: int = 1) -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)  # the pool and the crew may both say so
         raise SystemExit(code)
 
-    before = {number: signal.signal(number, leave) for number in _TOLD}
+    heard = [number for number in _TOLD if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heard}
     try:
         yield
     finally:

@@ -121,10 +121,15 @@ class MultiscaleDiscriminator(nn.Module):
         base_channels: width of the first stage; it doubles with each stage, up to 512.
         n_layers: stages of stride 2; two more of stride 1 follow, the last of which gives the scores.
         n_scales: discriminators, each at half the resolution of the one before.
+
+    Raises:
+        ValueError: for fewer than one.
     """
 
     def __init__(self, in_channels: int, base_channels: int = 64, n_layers: int = 3, n_scales: int = 2) -> None:
         super().__init__()
+        if n_scales < 1:
+            raise ValueError(f"n_scales must be at least 1, got {n_scales}")
         self.n_scales = n_scales
         self.n_stages = n_layers + 2
         for scale in range(n_scales):

@@ -180,13 +180,14 @@ def evaluate(
     from metapix.evaluation.own_results import evaluation
     from metapix.evaluation.own_videos import find_videos
     from metapix.evaluation.videos import check_selection
-    from metapix.files import make_folder
+    from metapix.files import check_folder, make_folder
     from metapix.ranks import connected, in_turn
 
     every = tuple(range(seed, seed + seeds))
     grid = Grid(tuple(dict.fromkeys(frames)), tuple(dict.fromkeys(steps)), every, check_selection(select), pose_frames=pose_frames)
     files = list(dict.fromkeys(init or [_start_file(None)]))
     with connected(device) as world, progress_bars(is_shown=world.is_first) as tick:
+        world.on_first(lambda: check_folder(out, inputs=clips))
         starts = in_turn(world, lambda: _starts(files, reference, str(world.device), model, source, choose))
         world.on_first(lambda: _make_results_folder(out, clips))
         people, holes = in_turn(world, lambda: find_videos(clips, starts[0].recipe.size, cache, tick))

@@ -112,11 +112,13 @@ def _check_sources(videos: list[Path]) -> None:
 @contextlib.contextmanager
 def _folder(path: Path) -> Iterator[None]:
     """A folder to write into; one that was not there before goes again when nothing came into it."""
+    from metapix.files import make_folder
+
     new = not path.exists()
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}; give another one with --out") from error
+        make_folder(path)
+    except InputError as error:
+        raise InputError(f"{error} with --out") from error
     try:
         yield
     finally:

@@ -77,8 +77,13 @@ def pretrain(
     def train(settings: Preset, subjects: list[Subject], world: World, tick: Any) -> Path:
         return stages.pretrain(settings, subjects, out, seed=seed, world=world, options=options, tick=tick)
 
+    def settings() -> Preset:
+        chosen = load_preset(preset, changes or [], model)
+        stages.plan_pair(chosen)
+        return chosen
+
     options = _options(sample_every, logs, keep, profile, resume)
-    _train("pretraining", train, lambda: load_preset(preset, changes or [], model), data or [], out, seed, device, cache, options)
+    _train("pretraining", train, settings, data or [], out, seed, device, cache, options)
 
 
 def meta_train(
@@ -160,12 +165,13 @@ def _train(
 ) -> None:
     """What both stages do: meet the other processes, find the people, train, and say where the start lies."""
     from metapix.commands.people import progress_bars
-    from metapix.files import make_folder
+    from metapix.files import check_folder, make_folder
     from metapix.ranks import connected, in_turn
     from metapix.training.claim import check_checkpoint
     from metapix.training.subjects import find_subjects
 
     with connected(device) as world, progress_bars(is_shown=world.is_first) as bar:
+        world.on_first(lambda: check_folder(out))
         world.on_first(lambda: check_checkpoint(out, name, options.resume))
         preset = in_turn(world, settings)
         subjects = in_turn(world, lambda: find_subjects(data, preset.data, preset.recipe.size, cache, seed, bar("people")))

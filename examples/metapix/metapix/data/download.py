@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from metapix.data.folder import Source
 from metapix.data.video import probe
 from metapix.errors import InputError
 from metapix.files import read_toml
+from metapix.plain import build
 
 MANIFESTS = ("training", "test")
 INSTALL = "pip install yt-dlp"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _HEIGHT = 1080
 
 Fetch = Callable[[str, Path], str | None]
@@ -63,14 +65,20 @@ def read_manifest(name: str) -> list[Listed]:
     else:
         raise InputError(f"{unknown_name('manifest', name, MANIFESTS)}, or the path of a .toml file")
     try:
-        videos = [Listed(str(entry["name"]), str(entry["youtube"])) for entry in content["videos"]]
+        said = [{key: entry[key] for key in ("name", "youtube")} for entry in content["videos"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"the manifest {name} needs [[videos]] with a name and a youtube ID each ({error})") from error
+    videos = [build(Listed, entry, f"a video of the manifest {name}") for entry in said]
+    if not videos:
+        raise InputError(f"the manifest {name} lists no video")
     for video in videos:
         if not (_NAME.fullmatch(video.name) and re.fullmatch(r"[A-Za-z0-9_-]{11}", video.youtube)):
             raise InputError(
-                f"the manifest {name} has a video {video.name!r} with the ID {video.youtube!r}, which is no plain name or no ID"
+                f"the manifest {name} has a video {video.name!r:.80} with the ID {video.youtube!r:.80}, which is no plain name or no ID"
             )
+    twice = [first.name for first, second in itertools.combinations(videos, 2) if first.name.lower() == second.name.lower()]
+    if twice:  # the second would be taken for there already
+        raise InputError(f"the manifest {name} has two videos named {twice[0]!r}; each needs a name of its own")
     return videos
 
 

@@ -47,9 +47,15 @@ def check_room(needed: float, what: str, lower: str = _LOWER, device: torch.devi
     Raises:
         InputError: saying how much it takes, how much there is, and what to lower.
     """
-    there: float = torch.cuda.mem_get_info(device)[0] if device is not None and device.type == "cuda" else free()
+    there = free_on(device) if device is not None and device.type == "cuda" else free()
     if needed > there:
         raise InputError(f"{what} takes about {in_words(needed)} of memory, and {in_words(there)} are free; {lower}")
+
+
+def free_on(device: torch.device) -> float:
+    """Bytes that this process may still take of a GPU; what torch keeps of its own for the next time among them."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def decode_png(data: bytes, where: object) -> NDArray[np.uint8] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from gan_meta.training.run_folder import is_locked
 from metapix.errors import InputError
 from metapix.files import read_json, writable, write_text
+from metapix.training.statistics import FILE
 from metapix.training.subjects import Subject
 
 
@@ -43,7 +44,8 @@ def claim(
         raise InputError(f"another run is at work in {out} ({owner}); wait for it, stop it, or give another folder with --out")
     people = [[subject.name, len(subject.samples)] for subject in subjects]
     now = json.loads(json.dumps({"settings": {**settings, "seed": seed}, "people": people}))
-    if path.is_file() and resume is not False:
+    kept = (made, f"{stage}ing.safetensors", FILE)  # a run that was refused before its first checkpoint has nothing to lose
+    if path.is_file() and resume is not False and any((out / name).is_file() for name in kept):
         before = read_json(path, dict, "give another folder with --out")
         if before != now:
             raise InputError(

@@ -15,6 +15,7 @@ import gan_meta as gm
 from gan_meta.game.inner import FREEZE_D, OPTIMIZERS, PRECISIONS, UPDATES
 from gan_meta.naming import unknown_name
 from gan_meta.trainer import META_SCHEDULES
+from gan_meta.training.outer_step import optimizer_names
 from metapix.errors import InputError
 from metapix.files import read_toml
 from metapix.plain import OneOf, Within, build, check_fields
@@ -86,7 +87,7 @@ class MetaTrain:
     meta_lr: Annotated[float, Within(0, 1000)] = 1.0
     meta_schedule: Annotated[str, OneOf(META_SCHEDULES)] = "linear"
     meta_batch_size: Annotated[int, Within(1, 1000)] = 1
-    meta_optimizer: str = "sgd"
+    meta_optimizer: Annotated[str, OneOf(optimizer_names)] = "sgd"
     clip_norm: Annotated[float | None, Within(0, 1e9, above=True)] = None
     carry_optimizer: bool = False
     checkpoint_every: Annotated[int, Within(1, MOST_STEPS)] = 25
@@ -187,11 +188,16 @@ def _change(tables: dict[str, Any], change: str) -> None:
     if not value.strip():
         tables.setdefault(section, {}).pop(option, None)
         return
+    tables.setdefault(section, {})[option] = _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """What TOML takes a text for; the text itself where that is no one value."""
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        parsed = value.strip()
-    tables.setdefault(section, {})[option] = parsed
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # also a whole number of thousands of digits
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _inner(tables: Mapping[str, Any]) -> dict[str, Any]:

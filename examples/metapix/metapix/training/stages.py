@@ -160,6 +160,18 @@ def create_pair(preset: Preset) -> gm.GANPair:
     """An untrained pair of a preset's model, from the global random state.
 
     Raises:
+        InputError: as :func:`plan_pair`, or when there is no room for it.
+    """
+    planned = plan_pair(preset)
+    weights = sum(weight.numel() for weight in planned.parameters())
+    check_room(4 * weights, f"a pair of {weights:,} weights")
+    return gm.models.create(str(planned.model_name), **planned.model_arguments)
+
+
+def plan_pair(preset: Preset) -> gm.GANPair:
+    """A preset's pair, shapes only; to be asked for before the long work.
+
+    Raises:
         InputError: when the arguments do not fit the model, or the model the pose input.
     """
     arguments = dict(preset.model)
@@ -167,11 +179,10 @@ def create_pair(preset: Preset) -> gm.GANPair:
     if preset.data.pose == "labels" and name == "pix2pixhd":
         name = LABEL_MODEL
     try:
-        weights = sum(weight.numel() for weight in outline(name, arguments).parameters())
+        pair = outline(name, arguments)
+        weights = sum(weight.numel() for weight in pair.parameters())
         if weights > _MOST_WEIGHTS:
             raise InputError(f"a pair of {weights:,} weights; {_MOST_WEIGHTS:,} can be trained here")
-        check_room(4 * weights, f"a pair of {weights:,} weights")
-        pair = gm.models.create(name, **arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"[model]: {error}") from error
     if reference_of(pair) != "none" or (pose_of(pair) != "joints" and "pose_channels" not in pair.model_arguments):
@@ -189,7 +200,7 @@ def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int,
     pair = on_device(gm.load_pair(init), device)
     check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
-    check_game(pair, preset.recipe, conditioning.count(preset.meta_train.shots), "[recipe]")
+    check_game(pair, preset.recipe, conditioning.count(preset.meta_train.shots), "[recipe]", preset.game().precision)
     options = dataclasses.asdict(preset.meta_train)
     shots, queries, name, carry = (options.pop(key) for key in ("shots", "queries", "algorithm", "carry_optimizer"))
     objective, game = objective_of(preset.recipe), conditioning.fit(preset.game())
