@@ -91,6 +91,7 @@ NUMBERINGS: dict[str, tuple[dict[int, str], Iterable[int]]] = {
     "from 1": ({k: f"{k + 1:06d}" for k in ALL}, ALL),
     "unpadded from 1": ({k: f"{k + 1}" for k in ALL}, ALL),
     "another number in the name": ({k: f"cam2_take10_{k}_720p" for k in ALL}, ALL),
+    "a film's file in the name": ({k: f"IMG_12.mp4_{k:012d}" for k in ALL}, ALL),
     "every fourth": ({k: f"f{k}" for k in range(0, FRAMES, 4)}, range(0, FRAMES, 4)),
     "some, the first among them": ({k: f"f{k}" for k in (0, 3, 4, 9, 17)}, (0, 3, 4, 9, 17)),
     "some from 1, the last among them": ({k: f"f{k + 1}" for k in (3, 9, 17, FRAMES - 1)}, (3, 9, 17, FRAMES - 1)),
@@ -108,6 +109,12 @@ def test_poses_go_to_the_frames_of_their_numbers(tmp_path: Path, video: Path, nu
     else:
         pictures = {frame: f"{name}.jpg" for frame, name in names.items()}
         check((document if kind == "document" else results)(tmp_path / "poses.json", pictures), video, frames)
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path, video: Path) -> None:
+    poses = openpose(tmp_path / "poses", {k: f"f{k}" for k in ALL})
+    (poses / "._f3_keypoints.json").write_bytes(b"\x00\x05\x16\x07")
+    check(poses, video)
 
 
 def test_whole_numbers_are_numbers_too(tmp_path: Path, video: Path) -> None:

@@ -61,7 +61,7 @@ def read_pose_file(path: Path) -> PoseFile:
 
 def _folder(folder: Path) -> PoseFile:
     """A file for each frame."""
-    files = sorted(folder.glob("*_keypoints.json")) or sorted(folder.glob("*.json"))
+    files = sorted(folder.glob("[!.]*_keypoints.json")) or sorted(folder.glob("[!.]*.json"))  # hidden ones are a system's own
     if not files:
         raise InputError(f"{folder} has no file that ends in _keypoints.json, or in .json; {_ADVICE}")
     try:

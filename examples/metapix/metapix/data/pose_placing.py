@@ -38,7 +38,7 @@ def numbers_in(names: Sequence[object]) -> list[int]:
     if all(type(name) is int for name in names):
         numbers = [int(str(name)) for name in names]
     elif all(isinstance(name, str) for name in names):
-        numbers = _varying([re.sub(r"\.[A-Za-z]\w*$", "", str(name)) for name in names])
+        numbers = _varying([re.sub(r"\.[A-Za-z][A-Za-z0-9]*$", "", str(name)) for name in names])
     else:
         raise ValueError("frames are named by whole numbers and by other things")
     if len(set(numbers)) < len(names):
