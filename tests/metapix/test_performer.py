@@ -14,7 +14,7 @@ from metapix.data.drawn import draw_clip
 from metapix.data.folder import read_clip, write_clip
 from metapix.errors import InputError
 from metapix.evaluation.frame_scores import forget_damaged
-from metapix.people import personalize_to
+from metapix.people import personalize_to, start_with_recipe
 from metapix.performer import Performer, check_drawn, load_performer, save_performer
 from metapix.production import check_outputs, write_retargeted
 from metapix.recipe import Recipe
@@ -45,6 +45,15 @@ def test_a_model_that_draws_one_colour_makes_no_video(tmp_path: Path, value: flo
     with pytest.raises(InputError, match="draws pictures of one colour"):
         personalize_to(pair_of(value), Recipe(size=32, lr=0.0), CLIP.select([0, 3]), 1, tmp_path / "new.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_files_in_another_precision_are_used(tmp_path: Path, kind: torch.dtype) -> None:
+    recipe = {"recipe": Recipe(size=32, lr=1e-3).as_dict()}
+    gm.save_pair(pair_of(None).to(kind), tmp_path / "start.safetensors", recipe)
+    save_performer(tmp_path / "model.safetensors", pair_of(None).to(kind), CLIP.select([0, 3]), {"size": 32})
+    personalize_to(*start_with_recipe(tmp_path / "start.safetensors", None), CLIP.select([0, 3]), 1, tmp_path / "new.safetensors")
+    assert torch.cat(list(load_performer(tmp_path / "model.safetensors").perform(CLIP.joints))).dtype == torch.float32
 
 
 def test_pictures_of_poses_with_nobody_in_them_may_be_of_one_colour(tmp_path: Path) -> None:

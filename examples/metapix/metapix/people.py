@@ -41,7 +41,7 @@ def start_with_recipe(path: Path, reference: str | None, device: str = "cpu", mo
     if reference is not None and reference not in REFERENCE_CHANNELS:
         raise InputError(f"unknown reference {reference!r}; known: {', '.join(REFERENCE_CHANNELS)}")
     start_model(path, model)
-    recipe, start = recipe_of(path), gm.load_pair(path)
+    recipe, start = recipe_of(path), gm.load_pair(path).float()  # whatever it was saved in
     check_pose_facts(path, facts_of(path).get("pose"))
     if reference is not None and reference != reference_of(start):
         raise InputError(f"{path} was trained with the reference {reference_of(start)!r}, not {reference!r}; use another start")

@@ -130,7 +130,7 @@ def load_performer(path: Path) -> Performer:
         FileNotFoundError, CheckpointError: when there is no such file or it cannot be read.
         InputError: when it holds a start rather than a personalised model, or was trained on another skeleton.
     """
-    pair, extra, facts = gm.load_pair(path), load_extra(path), facts_of(path)
+    pair, extra, facts = gm.load_pair(path).float(), load_extra(path), facts_of(path)
     if "frames" not in extra:
         raise InputError(f"{path} is a start, not a personalised model; run `metapix personalize` first")
     check_pose_facts(path, facts.get("pose"))

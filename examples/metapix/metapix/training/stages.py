@@ -197,7 +197,7 @@ def plan_pair(preset: Preset) -> gm.GANPair:
 
 def _trainer(preset: Preset, subjects: Sequence[Subject], init: Path, seed: int, device: str, kept: Mapping[str, Any]) -> gm.MetaTrainer:
     """The trainer of these settings, from the start in a file."""
-    pair = on_device(gm.load_pair(init), device)
+    pair = on_device(gm.load_pair(init).float(), device)
     check_model(pair, preset.recipe, str(init))
     conditioning = conditioning_of(pair)
     check_game(pair, preset.recipe, conditioning.count(preset.meta_train.shots), "[recipe]", preset.game().precision)
