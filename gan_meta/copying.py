@@ -56,7 +56,7 @@ class Copier:
         Raises:
             TypeError: for what cannot be copied, such as a generator that has begun.
         """
-        if is_plain(value):
+        if is_plain(value) or (type(value) is tuple and all(map(is_plain, value))):
             return value
         if id(value) in self._memo:
             return cast(Value, self._memo[id(value)])

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import warnings
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 
 import gan_meta as gm
-from gan_meta.seeds import derive_seed, random_state, seeded
+from gan_meta import seeds
+from gan_meta.seeds import between_blocks, derive_seed, random_state, seeded
 from tests.conftest import SquaresObjective, parameters_of, small_batch, smooth_pair
 
 DRAWS = {"torch": lambda: float(torch.rand(())), "python": random.random, "numpy": lambda: float(np.random.rand())}  # noqa: NPY002
@@ -134,6 +136,66 @@ def test_an_optimiser_state_that_is_carried_belongs_to_one_thread_at_a_time():
         go.set()
         first.join()
     assert len(in_threads(1, lambda: algorithm.meta_gradient(pair, task).grads)) == 1
+
+
+class Asking(SquaresObjective):
+    """Plays a game in other threads, and waits for them."""
+
+    def __init__(self, way):
+        self.way, self.errors = way, []
+
+    def generator_loss(self, pair, batch):
+        def play():
+            try:
+                gm.adapt(smooth_pair(), SquaresObjective(), small_batch(2), gm.InnerLoop(steps=1))
+            except RuntimeError as error:
+                said.append(str(error))
+
+        said = []
+        if self.way == "join":
+            thread = threading.Thread(target=play, daemon=True)
+            thread.start()
+            thread.join()
+        else:
+            with futures.ThreadPoolExecutor(2) as pool:
+                futures.wait([pool.submit(play)]) if self.way == "wait" else list(pool.map(lambda _: play(), range(1)))
+        self.errors = said
+        return super().generator_loss(pair, batch)
+
+
+@pytest.mark.parametrize("way", ["join", "map", "wait"])
+def test_a_game_that_waits_for_a_thread_that_waits_for_it_is_refused_there(way, monkeypatch):
+    monkeypatch.setattr(seeds, "_LOOK", 0.05)
+    objective = Asking(way)
+    gm.adapt(smooth_pair(), objective, {name: value[:1] for name, value in small_batch(2).items()}, gm.InnerLoop(steps=1, batch_size=1))
+    assert [error.partition(":")[0] for error in objective.errors] == ["two threads wait for each other"]
+
+
+def test_between_blocks_the_generators_are_put_back_once():
+    before = random_state()
+    with seeded(3):
+        outside = DRAWS["numpy"]()
+        with between_blocks():
+            for seed in (1, 2):
+                with seeded(seed):
+                    inside = random_state()
+                    with seeded(5):
+                        DRAWS["numpy"]()
+                    assert inside == random_state()
+        after = DRAWS["numpy"]()
+    with seeded(3):
+        assert [outside, after] == [DRAWS["numpy"](), DRAWS["numpy"]()]
+    assert before == random_state()
+
+
+def test_what_is_called_after_each_iteration_draws_from_the_process_s_generators():
+    def play(seed):
+        drawn = []
+        torch.manual_seed(5)
+        gm.adapt(dropout_pair(), SquaresObjective(), small_batch(2), gm.InnerLoop(steps=2), seed, lambda *_: drawn.append(DRAWS["torch"]()))
+        return drawn
+
+    assert play(1) == play(2)
 
 
 def test_a_process_forked_while_another_thread_plays_can_play(tmp_path):

@@ -15,6 +15,7 @@ from gan_meta.game.player_loss import check_finite
 from gan_meta.game.workbench import Workbench
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
+from gan_meta.seeds import between_blocks
 from gan_meta.tasks import Samples
 
 OnStep = Callable[[int, GANPair, Mapping[str, Tensor]], None]
@@ -66,7 +67,9 @@ def play(
     workbench = workbench or Workbench()
     game = workbench.begin(pair, objective, support, inner, seed, share)
     history: list[dict[str, Tensor]] = []
-    with contextlib.nullcontext() if carried is None else carried.played_on(game):
+    # What is called between two iterations may draw from the process's generators; where nothing is, they are put back once a game.
+    once = between_blocks(game.table.device) if on_step is None else contextlib.nullcontext()
+    with once, contextlib.nullcontext() if carried is None else carried.played_on(game):
         for step in range(inner.steps):
             history.append(game.step())
             if on_step is not None:

@@ -85,8 +85,12 @@ def rewind(objective: Objective) -> None:
 
 def take_loose(pair: GANPair, objective: Objective) -> Loose:
     """A copy of the state outside of parameters and buffers, without graphs: no gradient goes through it."""
-    attributes = [(module, _loose(module)) for module in pair.modules() if not isinstance(module, torch.jit.ScriptModule)]
-    return _copy_loose(pair, Loose(attributes, objective))
+    return _copy_loose(pair, see_loose(pair, objective))
+
+
+def see_loose(pair: GANPair, objective: Objective) -> Loose:
+    """The state outside of parameters and buffers itself, to be looked at."""
+    return Loose([(module, _loose(module)) for module in pair.modules() if not isinstance(module, torch.jit.ScriptModule)], objective)
 
 
 def put_loose(pair: GANPair, loose: Loose) -> Objective:

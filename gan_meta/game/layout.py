@@ -17,12 +17,20 @@ def step_in_layout(optimizer: torch.optim.Optimizer) -> None:
     """Let an optimiser step, its gradients and its state of a weight's shape first copied to the weight's strides where they differ."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
-            if weight.grad is None:
+            gradient = weight.grad
+            if gradient is None:
                 continue
-            weight.grad = as_weight(weight.grad, weight)
+            strides = weight.stride()  # asked for once: a game of small networks has thousands of these
+            if gradient.layout is torch.strided and gradient.stride() != strides:
+                weight.grad = as_weight(gradient, weight)
             kept = optimizer.state.get(weight, {})
             for name, value in kept.items():
-                if isinstance(value, Tensor) and value.shape == weight.shape:
+                if (
+                    isinstance(value, Tensor)
+                    and value.shape == weight.shape
+                    and value.layout is torch.strided
+                    and value.stride() != strides
+                ):
                     kept[name] = as_weight(value, weight)
     optimizer.step()
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_meta.contents import is_plain, is_same, measures_in
-from gan_meta.game.copies import Loose, put_loose, take_loose
+from gan_meta.game.copies import Loose, put_loose, see_loose, take_loose
 from gan_meta.game.coupling import FAILURES, are_coupled, rearranged
 from gan_meta.game.draws import Draw, draw
 from gan_meta.game.frame_share import FrameShare
@@ -186,8 +186,8 @@ class Table:
 
     def learn_from(self, other: Table) -> None:
         """Take over what another table found out of the same players and the same losses, as far as plain values tell."""
-        if self._outline == other._outline:
-            self._is_coupled = other._is_coupled
+        if self._is_same_always and self.share is None and other.share is None and self._outline == other._outline:
+            self._is_coupled, self._is_unique = other._is_coupled, other._is_unique
 
     def _trial(self, players: tuple[str, ...], items: Tensor, step: int) -> dict[str, Tensor] | None:
         """The losses of these items rearranged, ``None`` where there are none to be had; the state that they leave is to be put back."""
@@ -215,7 +215,8 @@ class Table:
 
     def _is_at(self, state: _State) -> bool:
         """Whether buffers, attributes and objective are as in this state."""
-        return is_same(state.kept, self._state().kept)
+        now = _State(dict(self.pair.named_buffers()), see_loose(self.pair, self.objective), state.random)
+        return is_same(state.kept, now.kept)
 
     def _take(self, items: Tensor) -> Batch:
         with self._autocast():
