@@ -148,7 +148,7 @@ def load_pair(path: str | Path, into: GANPair | None = None) -> GANPair:
     if into is None:
         _take_types(pair, tensors)
     else:
-        _check_types(path, pair, tensors)
+        check_types(path, pair, tensors)
     load_state(path, pair, tensors)
     return pair
 
@@ -162,8 +162,12 @@ def _take_types(pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
             own.data = own.data.to(given)
 
 
-def _check_types(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse to round a file's numbers, or to widen them, without being told to."""
+def check_types(path: str | Path, pair: GANPair, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse to round a file's numbers, or to widen them, without being told to.
+
+    Raises:
+        CheckpointError: naming the entries whose types differ.
+    """
     differ = [
         f"{name} is {_word(tensors[name])} in the file and {_word(own)} in the pair"
         for name, own in pair.state_dict().items()

@@ -56,7 +56,7 @@ class Copier:
         Raises:
             TypeError: for what cannot be copied, such as a generator that has begun.
         """
-        if is_plain(value) or (type(value) is tuple and all(map(is_plain, value))):
+        if is_plain(value):
             return value
         if id(value) in self._memo:
             return cast(Value, self._memo[id(value)])
@@ -84,7 +84,7 @@ class Copier:
         if isinstance(value, weakref.ref):
             return self._note(value, weakref.ref(self.copy(value())) if id(value()) in self._inside else value)
         if type(value) is tuple:
-            return self._note(value, tuple(self.copy(item) for item in value))
+            return value if all(map(is_plain, value)) else self._note(value, tuple(self.copy(item) for item in value))
         if isinstance(value, nn.Module) and self.may_share and (_is_compiled(value) or isinstance(value, torch.jit.ScriptModule)):
             self.shared += [(tensor, tensor._version) for tensor in (*value.parameters(), *value.buffers())]
             return self._note(value, value)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from gan_meta.objective import Batch
 from gan_meta.seeds import derive_seed, seeded
@@ -166,8 +167,14 @@ def count_samples(samples: Samples) -> int:
         if len(set(sizes.values())) != 1:
             raise ValueError(f"the batch's keys disagree on the number of samples: {sizes}")
         return next(iter(sizes.values()))
-    if not hasattr(samples, "__len__"):
-        raise TypeError(f"samples must be a dict of tensors, a BatchSource or a map-style dataset, got {type(samples).__name__}")
+    if isinstance(samples, DataLoader):
+        raise TypeError("samples are a DataLoader, but a game draws batches of its own: give the loader's dataset (loader.dataset)")
+    is_readable = isinstance(samples, BatchSource) or (hasattr(samples, "__getitem__") and not isinstance(samples, IterableDataset))
+    if not hasattr(samples, "__len__") or not is_readable:
+        raise TypeError(
+            "samples must be a dict of tensors, a BatchSource, or a map-style dataset, which has len(dataset) and dataset[index]; "
+            f"got {type(samples).__name__}"
+        )
     return len(samples)
 
 

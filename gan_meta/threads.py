@@ -7,7 +7,7 @@ import concurrent.futures.thread
 import sys
 import threading
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 _WAITING = (threading.__file__, concurrent.futures._base.__file__, concurrent.futures.thread.__file__)
 """Where Python's own functions wait for threads: ``Thread.join``, ``Future.result``, ``wait``, an executor's end."""
@@ -31,6 +31,4 @@ def _stack(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 
 def _holds(value: object, wanted: object) -> bool:
-    return value is wanted or (
-        isinstance(value, Collection) and not isinstance(value, str | bytes) and any(part is wanted for part in value)
-    )
+    return value is wanted or (isinstance(value, list | tuple | set | frozenset) and any(part is wanted for part in value))

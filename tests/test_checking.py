@@ -127,7 +127,6 @@ class Stepping(SquaresObjective):
     ("objective", "subject", "words"),
     [
         (ForeignNoise(), "randomness", "draw noise from a global generator"),
-        (Mixing(), "independent samples", "changes when the others leave the batch"),
         (Contradicting(), "one forward for both", "give different numbers for the generator"),
         (Writing(), "side effects", "writes into the batch (image)"),
         (Stepping(), "side effects", "asking for a loss changes weights (discriminator.0.weight)"),
@@ -136,6 +135,14 @@ class Stepping(SquaresObjective):
 )
 def test_each_fault_is_named(objective, subject, words):
     assert words in refusal(gm.check(smooth_pair(), objective, TASK), subject)
+
+
+def test_losses_that_mix_samples_are_played_as_they_are():
+    report = gm.check(smooth_pair(), Mixing(), TASK)
+    assert report.ok
+    (finding,) = [finding for finding in report.findings if finding.subject == "independent samples"]
+    assert finding.verdict == "careful"
+    assert "changes when the others leave the batch" in finding.text
 
 
 def test_modules_that_maml_cannot_differentiate_are_refused_for_maml_alone():

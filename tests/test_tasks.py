@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
 import gan_meta as gm
 from gan_meta.seeds import derive_seed
 from gan_meta.tasks import take
+from tests.conftest import SquaresObjective, smooth_pair
 
 
 def subjects(n=4, samples=10):
@@ -37,6 +39,30 @@ def test_bad_sources_are_refused():
         gm.FewShotTasks([], shots=1)
     with pytest.raises(TypeError, match="dicts of tensors"):
         take([torch.zeros(2)], [0])
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield {"image": torch.zeros(2)}
+
+    def __len__(self):
+        return 5
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (DataLoader([{"image": torch.zeros(2)}]), "give the loader's dataset"),
+        (Endless(), r"len\(dataset\) and dataset\[index\]; got Endless"),
+        ((item for item in []), "got generator"),
+        ({1, 2}, "got set"),
+    ],
+)
+def test_what_no_sample_can_be_taken_of_is_named(samples, words):
+    with pytest.raises(TypeError, match=words):
+        gm.FewShotTasks([samples], shots=1)
+    with pytest.raises(TypeError, match=words):
+        gm.adapt(smooth_pair(), SquaresObjective(), samples, gm.InnerLoop(steps=1))
 
 
 def test_derived_seeds_are_pinned():

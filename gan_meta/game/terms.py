@@ -15,7 +15,7 @@ RESERVED = frozenset(
 
 
 def refuse_reserved(terms: Iterable[str]) -> None:
-    """Refuse terms that would stand in the place of a total or another entry of the logs.
+    """Refuse terms that would stand in the place of a total or another entry of the logs, or that no table's head can hold.
 
     Raises:
         ValueError: naming one of them.
@@ -23,6 +23,8 @@ def refuse_reserved(terms: Iterable[str]) -> None:
     for name in terms:
         if not isinstance(name, str):
             raise ValueError(f"the objective names a term {name!r}; a term's name is a string")
+        if len(f"{name}.".splitlines()) > 1:
+            raise ValueError(f"the objective names a term {name!r}; a term's name is one line, as it becomes the head of a table's column")
         if name in RESERVED:
             raise ValueError(
                 f"the objective names a term {name!r}, which the logs have for something else (the players' totals, and what a training "

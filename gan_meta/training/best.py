@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from gan_meta.naming import unknown_name
 from gan_meta.pair import GANPair
 from gan_meta.seeds import derive_seed, seeded
@@ -74,10 +76,14 @@ class BestSoFar:
             raise ValueError(f"best_by: {unknown_name('log', self._by, logs)}")
 
     def decide(self, pair: GANPair, iteration: int) -> bool:
-        """Whether the checkpoint that is due now is the best so far."""
+        """Whether the checkpoint that is due now is the best so far.
+
+        Raises:
+            TypeError: when the function gives no number.
+        """
         if callable(self._by):
             with seeded(derive_seed(0, "score")):
-                score = float(self._by(pair))
+                score = self._number(self._by(pair))
         else:
             score = self._sum / self._count if self._count else math.nan
         if not math.isfinite(score) and (callable(self._by) or self._count):
@@ -88,6 +94,13 @@ class BestSoFar:
             self.score, self.iteration = score, iteration
         return is_best
 
+    def _number(self, score: object) -> float:
+        try:
+            return float(score.detach() if isinstance(score, Tensor) else score)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError) as error:
+            found = f"a tensor of shape {tuple(score.shape)}" if isinstance(score, Tensor) else repr(score)[:100]
+            raise TypeError(f"best_by: {self.by} returned {found}; it must return one real number, the lower the better") from error
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint; JSON has no number that is none."""
         score = None if math.isnan(self.score) else self.score
@@ -95,7 +108,11 @@ class BestSoFar:
         return {"by": self.by, "score": score, "iteration": self.iteration, "sum": total, "count": self._count}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state` gave."""
+        """Put back what :meth:`state` gave; scores of another kind are no scores to compare with."""
+        by = state.get("by", self.by)
+        if by != self.by:
+            logger.warning("best_by was %s there and is %s here: the best checkpoint is chosen anew", by, self.by)
+            return
         self.score = math.nan if state["score"] is None else float(state["score"])
         self.iteration = None if state.get("iteration") is None else int(state["iteration"])
         self._sum, self._count = math.nan if state["sum"] is None else float(state["sum"]), int(state["count"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import dis
 import enum
 import fractions
 import functools
 import hashlib
 import json
 import math
+import operator
 import random
 import re
 import sys
@@ -34,11 +36,18 @@ _MOST = 5000  # values within one description
 _LONGEST = 256  # entries of a list or a table that are written out
 _WHOLE = 64 * 2**20
 """Of tensors larger than this many bytes only every so many-th element counts."""
-_BY_TEXT = (complex, range, slice, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, fractions.Fraction, uuid.UUID)
+_GETTERS = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
+_BY_TEXT = (complex, range, slice, *_TIMES, decimal.Decimal, fractions.Fraction, uuid.UUID, *_GETTERS, np.ufunc)
 _BY_NAME = (torch.dtype, torch.layout, torch.memory_format)
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d+)?")
 """Where a training computes is no setting: ranks have devices of their own, and a training may go on on another."""
 _STATEFUL = (random.Random, torch.Generator, np.random.Generator, np.random.RandomState, Iterator)
+_TOOLS = (sys.stdlib_module_names - {"argparse", "collections", "configparser", "functools", "types"}) | {
+    *("PIL", "aim", "comet_ml", "h5py", "lmdb", "mlflow", "neptune", "rich", "tensorboard", "tensorboardX", "tqdm", "wandb"),
+    "torch.utils.tensorboard",
+}
+"""Where the classes of loggers, progress bars, threads and files come from, whose state is the process's and no setting."""
 _VERSIONED = ("torch", "numpy", "gan_meta", "builtins")
 """The code of these packages is compared by their versions."""
 
@@ -126,7 +135,7 @@ class _Describer:
             return function.__qualname__
         code = function.__code__
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        used = {name: function.__globals__[name] for name in _names(code) if name in function.__globals__}
+        used = {name: function.__globals__[name] for name in _globals(code) if name in function.__globals__}
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return _without_empty(
             {
@@ -148,6 +157,9 @@ class _Describer:
         return {"class": type(module).__qualname__, "structure": text_digest(_text(parts)), "weights": text_digest(_text(tensors))}
 
     def _object(self, value: object, inside: tuple[int, ...], leave_out: Set[str]) -> Any:
+        module = type(value).__module__
+        if module.split(".")[0] in _TOOLS or ".".join(module.split(".")[:3]) in _TOOLS:
+            return {UNKNOWN: type(value).__qualname__}
         own = dict(vars(value)) if hasattr(value, "__dict__") else {}
         slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
         own |= {name: getattr(value, name) for name in slots if hasattr(value, name)}
@@ -199,17 +211,27 @@ def _array(array: np.ndarray[Any, Any]) -> dict[str, str]:
 
 
 def _code_text(code: types.CodeType) -> str:
-    """What a function does, without where it stands."""
-    constants = [_code_text(entry) if isinstance(entry, types.CodeType) else _constant(entry) for entry in code.co_consts]
-    return _text([code.co_code.hex(), constants, code.co_names, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]])
+    """What a function does, without where it stands, its comments and its docstring."""
+    steps = [[step.opname, _argument(step)] for step in dis.get_instructions(code)]
+    return _text([steps, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]])
+
+
+def _argument(step: dis.Instruction) -> Any:
+    if isinstance(step.argval, types.CodeType):
+        return _code_text(step.argval)
+    if step.opcode in dis.hasconst:
+        return _constant(step.argval)
+    return step.argval if step.opcode in dis.hasname else step.arg
 
 
 def _constant(entry: object) -> str:
     return str(sorted(map(repr, entry))) if isinstance(entry, frozenset) else repr(entry)
 
 
-def _names(code: types.CodeType) -> set[str]:
-    return set(code.co_names).union(*(_names(entry) for entry in code.co_consts if isinstance(entry, types.CodeType)))
+def _globals(code: types.CodeType) -> set[str]:
+    """The global names that a function reads."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return own.union(*(_globals(entry) for entry in code.co_consts if isinstance(entry, types.CodeType)))
 
 
 def _content(cell: types.CellType) -> object:

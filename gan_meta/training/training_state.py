@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_meta.checkpoint import PAIR as PAIR
-from gan_meta.checkpoint import CheckpointError, check_tensors, load_tensors
+from gan_meta.checkpoint import CheckpointError, check_tensors, check_types, load_tensors
 from gan_meta.distributed import World
 from gan_meta.game.player_loss import NonFiniteLossError
 from gan_meta.pair import GANPair
@@ -98,6 +98,7 @@ def check_pair(path: Path, pair: GANPair, tensors: Mapping[str, Tensor], *, is_w
         CheckpointError: naming what does not fit.
     """
     check_tensors(path, pair.state_dict(), under(PAIR, tensors))
+    check_types(path, pair, under(PAIR, tensors))
     passing, kept = _passing_buffers(pair), under(BUFFER, tensors)
     if is_whole or kept:
         check_tensors(path, passing, kept)

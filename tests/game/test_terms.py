@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 import torch
 
@@ -76,6 +78,36 @@ def test_maml_says_it_too():
 def test_a_name_is_a_string():
     with pytest.raises(ValueError, match="names a term 3; a term's name is a string"):
         play(Named((3,)))
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b", "a\r", "\x0b", "\x85b"])
+def test_a_name_is_one_line(name):
+    with pytest.raises(ValueError, match="a term's name is one line"):
+        play(Named((name,)))
+
+
+def test_a_name_may_have_any_letters_and_a_resumed_table_keeps_them(tmp_path):
+    names = ("a/b c", "é 漢字 😀", 'q"x', "c,d", "")
+
+    def training(iterations):
+        algorithm = gm.algorithms.create("reptile", objective=Named(names), inner=gm.InnerLoop(steps=1))
+        options = {"run_dir": tmp_path, "logs": ("csv", "jsonl"), "best_by": names[0], "meta_schedule": "constant", "checkpoint_every": 1}
+        return gm.MetaTrainer(smooth_pair(), algorithm, [gm.Task(small_batch(2))], 2, **options, on_iteration=stop(iterations))
+
+    def stop(iterations):
+        def after(iteration, _logs):
+            if iteration == iterations:
+                raise InterruptedError
+
+        return after
+
+    with pytest.raises(InterruptedError):
+        training(1).fit()
+    training(3).fit(resume=True)
+    with (tmp_path / "meta-training.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["1", "2"]
+    assert all(float(row[name]) > 0 for row in rows for name in names)
 
 
 def test_a_players_turns_may_come_again():

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -109,6 +110,30 @@ def test_a_score_that_is_no_number_is_said_and_is_not_the_best(tmp_path, caplog,
     best = load_tensors(tmp_path / "meta-training-best.safetensors")[1]["counters"]["best"]
     assert (best["score"], best["iteration"]) == (values[1], 4)
     assert best["by"].endswith("held_out")
+
+
+@pytest.mark.parametrize("score", [None, "low", 1j, torch.ones(2), [1.0]])
+def test_a_score_that_is_no_one_number_is_refused(tmp_path, score):
+    with pytest.raises(TypeError, match=r"best_by: .*<lambda> returned .*; it must return one real number"):
+        train(tmp_path, best_by=lambda _pair: score)
+
+
+@pytest.mark.parametrize("score", [2, torch.tensor(2.0), torch.ones(1, requires_grad=True) * 2, np.float32(2.0)])
+def test_a_score_may_be_any_one_number(tmp_path, score):
+    assert train(tmp_path, best_by=lambda _pair: score)._best.score == 2
+
+
+def test_scores_of_another_kind_are_not_compared_with(tmp_path, caplog):
+    train(tmp_path, best_by=lambda _pair: -5.0)
+    path = tmp_path / "meta-training.safetensors"
+    tensors, document = load_tensors(path)
+    document["counters"]["iteration"] = 2
+    save_tensors(path, tensors, document)
+    assert train(tmp_path, best_by="generator")._best.score > 0
+    assert "best_by was" in caplog.text
+    caplog.clear()
+    train(tmp_path, best_by="generator")
+    assert "best_by was" not in caplog.text
 
 
 def test_a_score_that_draws_is_the_same_in_a_resumed_run_and_leaves_no_trace(tmp_path):

@@ -8,16 +8,21 @@ import enum
 import functools
 import itertools
 import json
+import logging
+import operator
 import os
 import pathlib
 import random
 import subprocess
 import sys
 import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from rich.console import Console
 from torch import nn
 
 import gan_meta as gm
@@ -98,6 +103,8 @@ PAIRS = {
     "lambda's operation": (lambda x: x * 2, lambda x: x + 2),
     "defaults": (lambda x, y=1: x + y, lambda x, y=2: x + y),
     "method": (Plain(a=1).method, Plain(a=2).method),
+    "getter": (operator.itemgetter("a"), operator.itemgetter("b")),
+    "ufunc": (np.sin, np.cos),
     "class": (nn.ReLU, nn.SiLU),
     "dataclass": (Options(1.0, (1, 2)), Options(1.0, (1, 3))),
     "enum": (Colour.RED, Colour.BLUE),
@@ -131,7 +138,10 @@ def test_whatever_is_given_is_compared(name):
 
 @pytest.mark.parametrize(
     "value",
-    [random.Random(1), np.random.default_rng(1), torch.Generator(), iter([1]), threading.Lock(), (number for number in range(3))],
+    [
+        *(random.Random(1), np.random.default_rng(1), torch.Generator(), iter([1]), threading.Lock(), (number for number in range(3))),
+        *(logging.getLogger("a.b"), threading.Thread(), futures.ThreadPoolExecutor(1), Console(), Image.new("RGB", (2, 2))),
+    ],
 )
 def test_what_cannot_be_compared_is_named(value):
     found = Comparison({"objective": describe(Plain(tool=value))}, {"objective": describe(Plain(tool=value))})
@@ -161,6 +171,25 @@ def test_a_description_is_the_same_in_every_process(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.json")], env=environment, check=True, timeout=120, cwd=root)
     there = json.loads((tmp_path / "x.json").read_text())
     assert there == json.loads(json.dumps({name: [describe(value) for value in pair] for name, pair in PAIRS.items()}))
+
+
+BEFORE = "step = 1\ndef f(x, y=1):\n    return x.step + (lambda z: z + y)(2)\n"
+AFTER = (
+    "step = 2\n\n\n# A comment.\ndef f(x: int, y: int = 1) -> int:\n    'Says what it does.'\n\n    # Another.\n"
+    "    return x.step + (lambda z: z + y)(2)\n"
+)
+
+
+def function_of(code):
+    names = {}
+    exec(compile(code, "there", "exec"), names)
+    return names["f"]
+
+
+def test_words_about_a_function_are_no_difference_and_neither_are_globals_of_an_attributes_name():
+    assert describe(function_of(AFTER)) == describe(function_of(BEFORE))
+    other = describe(function_of(AFTER.replace("z + y", "z - y")))
+    assert list(Comparison({"f": describe(function_of(BEFORE))}, {"f": other}).differences) == ["f"]
 
 
 def test_where_it_computes_and_which_python_compiled_it_are_no_differences():
@@ -311,6 +340,33 @@ def test_what_could_not_be_compared_is_said_at_resume(tmp_path, caplog):
     assert "compared" not in caplog.text
     trainer(tmp_path, objective=Weighted(draws=random.Random(2))).fit()
     assert caplog.text.count("could not be compared with it: objective.draws (Random); see to it yourself") == 1
+
+
+class InThePairsType(SquaresObjective):
+    def generator_loss(self, pair, batch):
+        return super().generator_loss(pair, self.as_pair(pair, batch))
+
+    def discriminator_loss(self, pair, batch):
+        return super().discriminator_loss(pair, self.as_pair(pair, batch))
+
+    def as_pair(self, pair, batch):
+        return {name: tensor.to(next(pair.parameters()).dtype) for name, tensor in batch.items()}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_checkpoint_of_another_precision_is_refused_before_anything_changes(tmp_path, optimizer):
+    def training(pair, iterations=2):
+        algorithm = gm.algorithms.create("reptile", objective=InThePairsType(), inner=gm.InnerLoop(steps=1, lr=1e-2))
+        options = {"meta_optimizer": optimizer, "run_dir": tmp_path, "best_by": None, "meta_lr": 1e-3}
+        return gm.MetaTrainer(pair, algorithm, [gm.Task(small_batch(3))], iterations, **options)
+
+    training(smooth_pair()).fit()
+    pair = smooth_pair().float()
+    before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
+    with pytest.raises(gm.CheckpointError, match=r"is float64 in the file and float32 in the pair.*pair\.to\(torch\.float64\)"):
+        training(pair).fit()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
+    training(pair.double()).fit()
 
 
 class NeverTheSame:
