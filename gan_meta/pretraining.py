@@ -27,7 +27,7 @@ from gan_meta.training.description import describe
 from gan_meta.training.entries import Entries
 from gan_meta.training.interruption import Interruption
 from gan_meta.training.kept import kept_elsewhere
-from gan_meta.training.optimizer_state import pack_optimizer, put_optimizer_back, read_optimizer
+from gan_meta.training.optimizer_state import pack_optimizer, put_optimizer_back, read_optimizer, refuse_unkept
 from gan_meta.training.run_folder import RunFolder
 from gan_meta.training.run_log import check_logs
 from gan_meta.training.run_monitor import RunMonitor
@@ -113,6 +113,9 @@ def pretrain(
     copies = copy_objective(objective, pair, pair)
     game = Game(pair, copies.objective, dataset, inner, seed, FrameShare(world) if world.size > 1 else None)
     folder = None if run_dir is None else RunFolder(run_dir, NAME, keep)
+    if folder is not None:
+        for optimizer in game.optimizers.values():
+            refuse_unkept(optimizer)
     plain = {
         "seed": describe(seed),
         "samples": count_samples(dataset),

@@ -23,6 +23,7 @@ from gan_meta.training.description import describe
 from gan_meta.training.interruption import Interruption, WorkAbandoned
 from gan_meta.training.meta_batch import MetaBatch, Played
 from gan_meta.training.meta_state import MetaState
+from gan_meta.training.optimizer_state import refuse_unkept
 from gan_meta.training.outer_step import OptimizerFactory, OuterStep
 from gan_meta.training.parallel import choose_parallel
 from gan_meta.training.run_folder import RunFolder
@@ -160,6 +161,8 @@ class MetaTrainer:
         if not learned:
             raise ValueError("no weight's start is learned: every weight is 'local' or 'frozen', so there is nothing to meta-train")
         self._outer = OuterStep(learned, meta_optimizer, meta_lr, clip_norm)
+        if self._folder is not None:
+            refuse_unkept(self._outer.optimizer)
         self._settings: Settings | None = None
         self._state = MetaState(pair, algorithm, self._outer.optimizer, self._bad, self._best)
 

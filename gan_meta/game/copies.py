@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gan_meta.contents import attributes_of, is_same, parts_of, reach
 from gan_meta.copying import Copier
+from gan_meta.game.layout import refuse_overlapping
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 
@@ -49,7 +50,9 @@ def copy_both(pair: GANPair, objective: Objective) -> Copies:
 
     Raises:
         TypeError: for what cannot be copied and would lead from game to game, such as an iterator.
+        ValueError: for weights that share memory, which their copies would not.
     """
+    refuse_overlapping((name, weight) for name, weight in pair.named_parameters() if weight.requires_grad)
     rewind(objective)
     copier = Copier([pair, objective])
     return _with_objective(copier, pair.copied_by(copier), objective)

@@ -19,7 +19,7 @@ class of ``torch.optim``, a ``functools.partial`` of one, or any function."""
 
 _UNSUITABLE = {
     torch.optim.LBFGS: "asks for the loss again within a step, which is not offered here",
-    torch.optim.SparseAdam: "is for sparse gradients",
+    torch.optim.SparseAdam: "is for sparse gradients, which are dense here",
 }
 
 
@@ -35,8 +35,8 @@ def check_factory(factory: OptimizerFactory, what: str, rate: str) -> None:
     """
     if "lr" in _fixed(factory):
         raise ValueError(
-            f"{what} fixes lr={_fixed(factory)['lr']!r}, but is called with lr from {rate}; give the rate to {rate}, or write a function "
-            "that makes parameter groups with rates of their own"
+            f"{what} fixes lr={_fixed(factory)['lr']!r}, but is called with lr from {rate}; leave lr out of the partial and write "
+            f"{rate.replace('...', repr(_fixed(factory)['lr']))} instead"
         )
     if not _takes(factory, "lr", or_any=True):
         raise ValueError(f"{what} is called as factory(parameters, lr=...), but takes no lr; give it that argument ({rate} is its value)")
@@ -56,7 +56,7 @@ def make_optimizer(
     Raises:
         TypeError: when it makes something else than an optimiser.
         ValueError: when the optimiser asks for what is not there, moves other weights than these or not all of them, has a rate that is no
-            finite number of 0 or more, or a scheduler of its own.
+            finite number of 0 or more, a scheduler of its own, or wraps one whose rates are others.
     """
     told = {"player": player} if player is not None and _takes(factory, "player") and "player" not in _fixed(factory) else {}
     optimizer = factory(list(named.values()), lr=lr, **told)
@@ -65,8 +65,11 @@ def make_optimizer(
     for kind, reason in _UNSUITABLE.items():
         if isinstance(optimizer, kind):
             raise ValueError(f"{kind.__name__} {reason}; use another optimizer")
+    if any(group.get("differentiable") for group in optimizer.param_groups):
+        raise ValueError(f"{type(optimizer).__name__} with differentiable=True cannot move weights in place; leave that out")
     _check_members(optimizer, named, what)
     _check_rates(optimizer, what)
+    _check_wrapped(optimizer, what)
     unfuse_where_needed(optimizer)
     return optimizer
 
@@ -103,6 +106,17 @@ def _check_rates(optimizer: torch.optim.Optimizer, what: str) -> None:
         if not isinstance(rate, numbers.Real | Tensor) or not 0 <= float(rate) < math.inf:
             raise ValueError(f"a parameter group of the {what} factory has lr={rate!r}; it must be a finite number, 0 or more")
         group["lr"] = float(rate)
+
+
+def _check_wrapped(optimizer: torch.optim.Optimizer, what: str) -> None:
+    own = {id(group) for group in optimizer.param_groups}
+    for wrapped in vars(optimizer).values():
+        if isinstance(wrapped, torch.optim.Optimizer) and not own.issuperset(map(id, wrapped.param_groups)):
+            raise ValueError(
+                f"the {what} factory's {type(optimizer).__name__} has other parameter groups than the {type(wrapped).__name__} that it "
+                "wraps, so the schedule's rates would not reach that one: let them share the groups "
+                "(self.param_groups = wrapped.param_groups)"
+            )
 
 
 def _fixed(factory: OptimizerFactory) -> Mapping[str, object]:

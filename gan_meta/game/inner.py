@@ -42,7 +42,7 @@ class InnerLoop:
             argument of that name: ``functools.partial(torch.optim.SGD, momentum=0.9)``. Parameter groups keep the rates that the
             factory gives them, times the schedule's factor.
         lr: learning rate of both players.
-        betas, eps: Adam's; a factory states its own.
+        betas, eps: Adam's; a factory states its own, and SGD has none.
         schedule: ``"constant"``, or ``"constant_then_linear"``: constant for T/2 iterations, then falling linearly:
             ``lr * (1 - max(0, i - T/2) / (T/2))`` for the 0-based iteration i, so that the last one still moves.
         batch_size: samples of one batch; fewer samples than this are repeated to fill it.

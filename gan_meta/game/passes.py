@@ -11,11 +11,10 @@ import functools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 
 from gan_meta.seeds import RandomState, random_state
@@ -23,6 +22,9 @@ from gan_meta.seeds import RandomState, random_state
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 _GRADIENTS = (torch.autograd.grad, torch.autograd.backward, Tensor.backward)
+_CONTAINERS = (list, dict, set, tuple)
+_TENSOR_CODE = ("torch._tensor", "torch.functional", "torch.nn.functional", "torch.overrides")
+"""Between code that computes with tensors and the operations that this comes to."""
 _NOT_REENTRANT = "use torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"
 
 
@@ -58,7 +60,7 @@ class Passes:
         create_graph: bool = False,
         leaves: Iterable[Tensor] = (),
     ) -> tuple[Tensor | None, ...]:
-        """As ``torch.autograd.grad``; ``None`` for an input that is not used. Buffers are afterwards as the forward pass left them.
+        """As ``torch.autograd.grad``, dense; ``None`` for an input that is not used. Buffers are afterwards as the forward pass left them.
 
         Args:
             cotangents: of the outputs' shapes; may be left out for scalars.
@@ -69,13 +71,23 @@ class Passes:
         """
         given = [torch.ones_like(output) for output in outputs] if cotangents is None else list(cotangents)
         watch = _Watch(self._pair, self._before, {id(leaf) for leaf in leaves} if create_graph else None)
-        # torch.autograd.grad() itself would be seen as a call, during which nothing is seen.
         with in_words(), watch:
-            found: tuple[Tensor | None, ...] = _engine_run_backward(
-                tuple(outputs), tuple(given), retain_graph, create_graph, tuple(inputs), True, accumulate_grad=False
-            )
+            found = _run(outputs, inputs, given, retain_graph, create_graph)
         watch.settle()
-        return found
+        return tuple(None if gradient is None else gradient.to_dense() if gradient.is_sparse else gradient for gradient in found)
+
+
+def _run(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], given: Sequence[Tensor], retain_graph: bool, create_graph: bool
+) -> Sequence[Tensor | None]:
+    """``torch.autograd.grad``, inside which functions are seen: a call of that name is itself seen, and nothing that happens within."""
+    engine = getattr(torch.autograd.graph, "_engine_run_backward", None)
+    if engine is None:  # a torch that has moved it; what buffers, attributes and draws tell is told all the same
+        return torch.autograd.grad(outputs, inputs, given, retain_graph, create_graph, allow_unused=True)
+    found: Sequence[Tensor | None] = engine(
+        tuple(outputs), tuple(given), retain_graph, create_graph, tuple(inputs), True, accumulate_grad=False
+    )
+    return found
 
 
 @contextlib.contextmanager
@@ -94,6 +106,13 @@ def in_words() -> Iterator[None]:
         raise ValueError(reason) from error
 
 
+class _Held(NamedTuple):
+    """A tensor that a module keeps as an attribute, by identity, and how often it had been written to."""
+
+    number: int
+    version: int
+
+
 class _Watch(TorchFunctionMode):
     """Sees each function of torch that Python calls on the way back; without recomputation there is none."""
 
@@ -104,7 +123,10 @@ class _Watch(TorchFunctionMode):
         self._leaves = leaves
         self._buffers: list[tuple[Tensor, Tensor]] | None = None
         self._moved: dict[int, str] = {}
+        self._read: set[int] = set()
+        self._detached: dict[int, Tensor] = {}
         self._kept: list[tuple[str, nn.Module, dict[str, object]]] = []
+        self._alive: list[Tensor] = []  # a tensor's identity is its own as long as it lives
         self._random: RandomState | None = None
         self._recomputes = False
 
@@ -121,7 +143,22 @@ class _Watch(TorchFunctionMode):
         for tensor in _tensors(args, kwargs):
             if id(tensor) in self._moved:
                 _refuse_moved("buffer", self._moved[id(tensor)])
-        return func(*args, **kwargs)
+            self._read.add(id(tensor))
+        result = func(*args, **kwargs)
+        if self._leaves is not None and isinstance(result, Tensor) and result.dtype.is_floating_point:
+            self._see_cut(func, result, args, kwargs)
+        return result
+
+    def _see_cut(self, func: Callable[..., Any], result: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Refuse a backward pass that computes with constants in place of what it depends on, by detaching it or without recording."""
+        is_detached = func is Tensor.detach or getattr(func, "__self__", None) is Tensor.data
+        if any(id(tensor) in self._detached for tensor in _tensors(args, kwargs)):
+            _refuse_cut()
+        if (is_detached or not torch.is_grad_enabled()) and any(tensor.requires_grad for tensor in _tensors(args, kwargs)):
+            if is_detached and _in_autograd_function("backward", directly=True):
+                self._detached[id(result)] = result
+            elif not torch.is_grad_enabled() and _in_autograd_function("backward", directly=True):
+                _refuse_cut()
 
     def _begin(self) -> None:
         """Remember what a recomputation could change."""
@@ -137,6 +174,7 @@ class _Watch(TorchFunctionMode):
             and (self._before.get(name, nothing)[0] is not buffer or self._before[name][1] != _version(buffer))
         }
         self._kept = [(name, module, _measures(module)) for name, module in self._pair.named_modules()]
+        self._alive = [value for _, module, _ in self._kept for value in vars(module).values() if isinstance(value, Tensor)]
         self._random = random_state(self._device)
 
     @torch.no_grad()
@@ -153,14 +191,20 @@ class _Watch(TorchFunctionMode):
             return
         for name, module, before in self._kept:
             after = _measures(module)
-            changed = [attribute for attribute in after if attribute not in before or not _is_equal(before[attribute], after[attribute])]
-            if changed:
-                _refuse_moved("attribute", f"{name}.{changed[0]}")
+            for attribute in after:
+                if self._has_moved(before.get(attribute), after[attribute]):
+                    _refuse_moved("attribute", f"{name}.{attribute}")
         if self._random != random_state(self._device):
             raise ValueError(
                 "what is recomputed in the backward pass draws random numbers anew, such as dropout's, so its gradient is not the loss's: "
                 "leave preserve_rng_state=True in torch.utils.checkpoint, or restore the generator's state in a function of your own"
             )
+
+    def _has_moved(self, before: object, after: object) -> bool:
+        """Whether an attribute has changed on the way, in a manner that may matter: a tensor that nothing looked at does not."""
+        if isinstance(before, _Held):
+            return before.number in self._read and before != after
+        return not isinstance(after, _Held) and before is not after and (type(before) is not type(after) or before != after)
 
     @property
     def _device(self) -> torch.device | None:
@@ -184,7 +228,7 @@ class Unrecorded(TorchFunctionMode):
         kwargs = kwargs or {}
         if not torch.is_grad_enabled():
             for tensor in _tensors(args, kwargs):
-                if id(tensor) in self._suspects and _in_autograd_function():
+                if id(tensor) in self._suspects and _in_autograd_function("forward"):
                     raise ValueError(
                         f"{self._suspects[id(tensor)]!r} is used within an autograd function that gives it no gradient, so it would never "
                         f"move: torch.utils.checkpoint with use_reentrant=True does so where its inputs need none; {_NOT_REENTRANT}, or "
@@ -206,6 +250,14 @@ def _refuse_once_only(func: Callable[..., Any], args: tuple[Any, ...], kwargs: M
         )
 
 
+def _refuse_cut() -> None:
+    raise ValueError(
+        "the backward pass of an autograd function computes with detached tensors, or under torch.no_grad() as @once_differentiable does, "
+        "so that it cannot be differentiated again, as MAML must: leave those out and compute with ctx.saved_tensors as they come, or use "
+        'a first-order algorithm ("reptile", "fomaml")'
+    )
+
+
 @torch.enable_grad()
 def _original(leaf: Tensor) -> object:
     """The tensor that a leaf's gradient belongs to: another, for one that was saved under hooks and is handed out again."""
@@ -217,23 +269,17 @@ def _measures(module: nn.Module) -> dict[str, object]:
     """What a module keeps besides parameters, buffers and modules: plain values, tensors, how much its containers hold."""
     kept = {name: value for name, value in vars(module).items() if name not in ("_parameters", "_buffers", "_modules")}
     return {
-        name: len(value) if isinstance(value, list | dict | set | tuple) else value
+        name: _Held(id(value), _version(value)) if isinstance(value, Tensor) else len(value) if isinstance(value, _CONTAINERS) else value
         for name, value in kept.items()
-        if isinstance(value, bool | int | float | str | Tensor | list | dict | set | tuple)
+        if isinstance(value, (bool, int, float, str, Tensor, *_CONTAINERS))
     }
-
-
-def _is_equal(one: object, other: object) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one is other or (one.shape == other.shape and torch.equal(one, other))
-    return one is other or (type(one) is type(other) and one == other)
 
 
 def _refuse_moved(kind: str, name: str) -> None:
     raise ValueError(
         f"the {kind} {name!r} changes in the forward pass, and what is recomputed in the backward pass reads it as it is by then, so the "
-        "gradient would not be the loss's: leave that module out of activation checkpointing, or call eval() on it where that keeps it "
-        "still, as it does spectral normalisation"
+        "gradient would not be the loss's: leave that module, and what counts or records there, out of activation checkpointing, or call "
+        "eval() on it where that keeps it still, as it does spectral normalisation"
     )
 
 
@@ -241,7 +287,8 @@ def _reason(text: str) -> str | None:
     """What to say in place of an error of torch's; ``None`` for one that says it all."""
     if "use_reentrant=True" in text:
         return (
-            f"torch.utils.checkpoint with use_reentrant=True gives no gradient for chosen weights, which a game asks for; {_NOT_REENTRANT}"
+            "torch.utils.checkpoint with use_reentrant=True, or with nothing said of it, gives no gradient for chosen weights, which a "
+            f"game asks for; {_NOT_REENTRANT}"
         )
     if "under selective activation checkpoint" in text or "selective activation checkpoint has been" in text:
         return "selective activation checkpointing can be differentiated once only, but MAML goes through it twice; leave context_fn out"
@@ -273,12 +320,15 @@ def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tenso
             yield from (item for item in value if isinstance(item, Tensor))
 
 
-def _in_autograd_function() -> bool:
+def _in_autograd_function(method: str, *, directly: bool = False) -> bool:
+    """Whether this method of an autograd function is running, or (``directly``) calls the operation that is being seen."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
-        values = frame.f_locals.values() if frame.f_code.co_name == "forward" else ()
+        values = frame.f_locals.values() if frame.f_code.co_name == method else ()
         if any(isinstance(value, torch.autograd.function.FunctionCtx) for value in values):
             return True
+        if directly and frame.f_globals.get("__name__") not in (__name__, *_TENSOR_CODE):
+            return False
         frame = frame.f_back
     return False
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_meta.checkpoint import CheckpointError
+from gan_meta.contents import is_same
 from gan_meta.training.entries import Entries
 from gan_meta.weight_values import kind_of, largest
 
@@ -39,6 +40,29 @@ def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> tuple[dict[
                 plain.setdefault(str(index), {})[name] = value
     groups = [{name: _plain(value) for name, value in group.items()} for group in state["param_groups"]]
     return tensors, {"plain": plain, "groups": groups, "with_state": sorted(state["state"])}
+
+
+def refuse_unkept(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse an optimiser of one's own, before its first step, that remembers more than what checkpoints keep.
+
+    Raises:
+        ValueError: naming the attributes that a step changes besides the ``state``.
+    """
+    if type(optimizer).__module__.startswith("torch.optim."):
+        return
+    try:
+        stand_in, small = _tiny(optimizer)
+        kept = (stand_in.state, stand_in.param_groups, *stand_in.param_groups, *small)
+        before = copy.deepcopy(vars(stand_in), {id(value): value for value in kept})
+        stand_in.step()
+    except Exception:  # noqa: BLE001 - whatever an optimiser of one's own does when it is copied
+        return
+    changed = [name for name, value in vars(stand_in).items() if name not in before or not is_same(before[name], value)]
+    if changed:
+        raise ValueError(
+            f"{type(optimizer).__name__} remembers more than its state ({', '.join(changed)}), which no checkpoint keeps, so that a "
+            "resumed run would go on otherwise: keep it in self.state[parameter], as tensors and numbers, or train without a run_dir"
+        )
 
 
 def read_optimizer(
@@ -112,13 +136,8 @@ def _outline(optimizer: torch.optim.Optimizer) -> list[dict[str, tuple[Shape, to
     ``None`` where the optimiser cannot be copied or stepped so.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    small = [nn.Parameter(parameter.detach().new_zeros([min(size, 2) for size in parameter.shape])) for parameter in parameters]
-    memo: dict[int, Any] = {id(parameter): stand_in for parameter, stand_in in zip(parameters, small, strict=True)}
-    memo[id(optimizer.state)] = defaultdict(dict)
     try:
-        stand_in = copy.deepcopy(optimizer, memo)
-        for parameter in small:
-            parameter.grad = torch.zeros_like(parameter)
+        stand_in, small = _tiny(optimizer)
         stand_in.step()
     except Exception:  # noqa: BLE001 - whatever an optimiser of one's own does when it is copied
         return None
@@ -126,6 +145,19 @@ def _outline(optimizer: torch.optim.Optimizer) -> list[dict[str, tuple[Shape, to
         {name: _shape(value, tiny, parameter) for name, value in stand_in.state.get(tiny, {}).items()}
         for tiny, parameter in zip(small, parameters, strict=True)
     ]
+
+
+def _tiny(optimizer: torch.optim.Optimizer) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
+    """A copy that has not stepped, of tiny parameters with gradients, and these."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    small = [nn.Parameter(parameter.detach().new_zeros([min(size, 2) for size in parameter.shape])) for parameter in parameters]
+    memo: dict[int, Any] = {id(parameter): stand_in for parameter, stand_in in zip(parameters, small, strict=True)}
+    memo[id(optimizer.state)] = defaultdict(dict)
+    stand_in = type(optimizer).__new__(type(optimizer))  # torch's own copy leaves out what a class of one's own adds
+    vars(stand_in).update(copy.deepcopy(vars(optimizer), memo))
+    for parameter in small:
+        parameter.grad = torch.zeros_like(parameter)
+    return stand_in, small
 
 
 def _shape(value: Any, tiny: Tensor, parameter: Tensor) -> tuple[Shape, torch.dtype] | None:

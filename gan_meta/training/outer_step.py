@@ -79,7 +79,7 @@ def mean(values: Sequence[Tensor]) -> Tensor:
 
 def _factory(optimizer: str | OptimizerFactory) -> OptimizerFactory:
     if not isinstance(optimizer, str):
-        check_factory(optimizer, "the meta_optimizer factory", "meta_lr")
+        check_factory(optimizer, "the meta_optimizer factory", "meta_lr=...")
         return optimizer
     known = optimizer_names()
     if optimizer not in known:

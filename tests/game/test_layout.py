@@ -199,12 +199,80 @@ def test_weights_with_gaps_between_their_numbers(factory):
     assert_close(weights(played[0]), weights(played[1]))
 
 
-def test_an_expanded_weight_is_refused():
-    pair = gm.GANPair(Sliced(torch.randn(4, 1).expand(4, 3)))
-    with pytest.raises(ValueError, match=r"the weight 'generator.weight' is an expanded view \(shape \(4, 3\), strides \(1, 0\)\)"):
-        gm.pretrain(pair, Pulls(), {"x": torch.randn(5, 4), "y": torch.randn(5, 3)}, steps=1)
-    with pytest.raises(ValueError, match="is an expanded view"):
+class Embedded(nn.Module):
+    """A row of a table for each sample, of which only the rows that were looked up have a gradient."""
+
+    def __init__(self, is_sparse):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(7, 3, sparse=is_sparse).double()
+
+    def forward(self, x):
+        return self.table((x[:, 0].abs() * 3).long().clamp(max=6))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("name", ["reptile", "fomaml", "unrolled", "sweep"])
+def test_sparse_gradients_are_dense_ones(name, optimizer):
+    own = {"memory": name} if name in ("unrolled", "sweep") else {}
+    batch = {"x": torch.randn(5, 4, dtype=torch.float64), "y": torch.randn(5, 3, dtype=torch.float64)}
+    algorithm = gm.algorithms.create("maml" if own else name, objective=Pulls(), inner=inner(optimizer), **own)
+    one, other = (algorithm.meta_gradient(gm.GANPair(Embedded(is_sparse)), gm.Task(batch, batch)).grads for is_sparse in (True, False))
+    assert_close(one, other)
+
+
+BATCH = {"x": torch.ones(5, 4), "y": torch.ones(5, 3)}
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [torch.ones(4, 1).expand(4, 3), torch.ones(6).unfold(0, 3, 1), torch.ones(9).as_strided((4, 3), (1, 2))],
+    ids=["expanded", "windows", "interleaved"],
+)
+def test_a_weight_that_overlaps_itself_is_refused(weight):
+    pair, words = gm.GANPair(Sliced(weight)), r"the weight 'generator.weight' is an expanded or overlapping view \(shape \(4, 3\), strides"
+    with pytest.raises(ValueError, match=words):
+        gm.pretrain(pair, Pulls(), BATCH, steps=1)
+    with pytest.raises(ValueError, match=words):
+        gm.adapt(pair, Pulls(), BATCH, inner())
+    with pytest.raises(ValueError, match=words):
+        gm.algorithms.create("maml", objective=Pulls(), inner=inner()).meta_gradient(pair, gm.Task(BATCH, BATCH))
+    with pytest.raises(ValueError, match="is an expanded or overlapping view"):
         OuterStep(dict(pair.named_parameters()), "sgd", 1.0)
+
+
+class Both(nn.Module):
+    """Two weights, perhaps of one memory."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = nn.Parameter(first), nn.Parameter(second)
+
+    def forward(self, x):
+        return x @ self.first + 2 * x @ self.second
+
+
+@pytest.mark.parametrize("second", [slice(0, 12), slice(6, 18)], ids=["all", "part"])
+def test_weights_that_share_memory_are_refused(second):
+    whole = torch.ones(18)
+    pair = gm.GANPair(Both(whole[:12].view(4, 3), whole[second].view(4, 3)))
+    for play in (gm.pretrain, gm.adapt):
+        with pytest.raises(ValueError, match=r"the weights 'generator.first' and 'generator.second' share memory"):
+            play(pair, Pulls(), BATCH, inner=inner())
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["one after the other", "interleaved"])
+def test_weights_of_one_flat_buffer_are_as_any(step):
+    whole = torch.randn(24)
+    views = (whole[:12], whole[12:]) if step == 1 else (whole[::2], whole[1::2])
+    pair, apart = (gm.GANPair(Both(*(view.clone() if cloned else view for view in views))) for cloned in (False, True))
+    for module in (pair.generator, apart.generator):
+        module.first.data, module.second.data = module.first.data.view(4, 3), module.second.data.view(4, 3)
+    assert_close(weights(gm.adapt(pair, Pulls(), BATCH, inner())), weights(gm.adapt(apart, Pulls(), BATCH, inner())))
+    assert_close(
+        weights(gm.pretrain(pair, Pulls(), BATCH, steps=3, inner=inner())),
+        weights(gm.pretrain(apart, Pulls(), BATCH, steps=3, inner=inner())),
+    )
 
 
 def test_complex_weights_move_as_with_torchs_adam():

@@ -199,3 +199,71 @@ def test_optimizers_that_would_not_do_what_was_asked_are_refused(factory, words)
     algorithm = gm.algorithms.create("reptile", objective=SquaresObjective(), inner=gm.InnerLoop(roles={"discriminator.*": "local"}))
     with pytest.raises(ValueError, match=words):
         gm.MetaTrainer(smooth_pair(norm=False), algorithm, [gm.Task(small_batch(4))], meta_optimizer=factory)
+
+
+class Lookahead(torch.optim.Optimizer):
+    """Every second step goes half of the way back (Zhang et al., 2019); the wrapped optimiser's groups are its own, or copies."""
+
+    def __init__(self, base, *, copied=False):
+        self.base, self.count = base, 0
+        super().__init__([dict(group) for group in base.param_groups] if copied else base.param_groups, dict(base.defaults))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.base.step()
+        self.count += 1
+        for weight in (weight for group in self.param_groups for weight in group["params"]):
+            slow = self.state[weight].setdefault("slow", weight.detach().clone())
+            if self.count % 2 == 0:
+                weight.copy_(slow.add_(weight - slow, alpha=0.5))
+
+
+class Own(torch.optim.Adam):
+    """An optimiser of one's own that remembers nothing besides its state."""
+
+
+class NeedsClosure(torch.optim.SGD):
+    """Asks for the loss again, as sharpness-aware minimisation does."""
+
+    def step(self, closure=None):
+        assert closure is not None, "it was not provided"
+
+
+def wrapping(parameters, lr, **options):
+    return Lookahead(torch.optim.Adam(parameters, lr=lr), **options)
+
+
+def test_an_optimizer_that_wraps_another_follows_the_schedule():
+    def play(factory):
+        return gm.adapt(smooth_pair(), SquaresObjective(), small_batch(4), gm.InnerLoop(steps=1, lr=1e-2, optimizer=factory))
+
+    one, other = play(wrapping), play(functools.partial(torch.optim.Adam))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (functools.partial(wrapping, copied=True), "Lookahead has other parameter groups than the Adam that it wraps"),
+        (functools.partial(torch.optim.Adam, differentiable=True), "Adam with differentiable=True cannot move weights in place"),
+        (NeedsClosure, r"NeedsClosure.step\(\), called without a closure as always here, failed \(it was not provided"),
+    ],
+)
+def test_optimizers_that_cannot_step_here_are_refused(factory, words):
+    with pytest.raises(ValueError, match=words):
+        gm.adapt(smooth_pair(), SquaresObjective(), small_batch(4), gm.InnerLoop(steps=1, optimizer=factory))
+
+
+def test_an_optimizer_that_remembers_more_than_a_checkpoint_keeps_has_no_run_folder(tmp_path):
+    words = r"Lookahead remembers more than its state \(base, count\), which no checkpoint keeps"
+    with pytest.raises(ValueError, match=words):
+        gm.pretrain(smooth_pair(), SquaresObjective(), small_batch(4), steps=1, inner=gm.InnerLoop(optimizer=wrapping), run_dir=tmp_path)
+    algorithm = gm.algorithms.create("reptile", objective=SquaresObjective(), inner=gm.InnerLoop(steps=1))
+    with pytest.raises(ValueError, match=words):
+        gm.MetaTrainer(smooth_pair(), algorithm, [gm.Task(small_batch(4))], meta_optimizer=wrapping, run_dir=tmp_path)
+    gm.pretrain(smooth_pair(), SquaresObjective(), small_batch(4), steps=1, inner=gm.InnerLoop(optimizer=Own), run_dir=tmp_path)
+
+
+def test_a_partial_that_fixes_the_rate_is_told_what_to_write():
+    with pytest.raises(ValueError, match=r"leave lr out of the partial and write InnerLoop\(lr=0.001\) instead"):
+        gm.InnerLoop(optimizer=functools.partial(torch.optim.Adam, lr=1e-3))

@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, checkpoint_sequential, create_selective_checkpoint_contexts
 
@@ -62,6 +63,51 @@ class Cut(Twice):
         with torch.enable_grad():
             out = ctx.module(x)
         return None, *torch.autograd.grad(out, [x, *weights], gradient, create_graph=True)
+
+
+class Formula(torch.autograd.Function):
+    """A tanh whose backward pass computes it again, as far as first derivatives go."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with torch.enable_grad():
+            y = ctx.saved_tensors[0].detach().requires_grad_().tanh()
+        return gradient * (1 - y * y)
+
+
+class Unrecorded(Formula):
+    """The same without recording."""
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        return gradient * (1 - ctx.saved_tensors[0].tanh() ** 2)
+
+
+class ByData(Formula):
+    """The same by ``.data``."""
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (1 - ctx.saved_tensors[0].data.tanh() ** 2)
+
+
+class Masked(Formula):
+    """A ReLU, of which a mask is all that detached tensors are used for."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.relu()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0].detach() > 0)
 
 
 class Adds(torch.autograd.Function):
@@ -251,8 +297,8 @@ def test_what_can_be_differentiated_once_serves_first_order(way, algorithm):
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        (with_weights(Once), "takes a gradient in its backward pass that cannot be differentiated again"),
-        (with_weights(Cut), "not for detached copies"),
+        (with_weights(Once), "computes with detached tensors, .* so that it cannot be differentiated again"),
+        (with_weights(Cut), "computes with detached tensors"),
         (functools.partial(checkpoint, use_reentrant=False, debug=True), "are entered more often than they can be"),
         (
             functools.partial(
@@ -266,6 +312,27 @@ def test_what_can_be_differentiated_once_serves_first_order(way, algorithm):
 def test_but_not_second_order(way, words, algorithm):
     with pytest.raises(ValueError, match=words):
         update_of(tailed_pair(way), algorithm)
+
+
+FORMULAS = {kind.__name__: lambda module, x, kind=kind: kind.apply(module(x)) for kind in (Formula, Unrecorded, ByData)}
+
+
+@pytest.mark.parametrize("way", FORMULAS)
+def test_a_formula_that_is_cut_serves_first_order_only(way):
+    plain = update_of(tailed_pair(lambda module, x: module(x).tanh()), "fomaml")
+    for name, gradient in update_of(tailed_pair(FORMULAS[way]), "fomaml").grads.items():
+        torch.testing.assert_close(gradient, plain.grads[name], rtol=1e-9, atol=1e-12)
+    for algorithm in SECOND_ORDER:
+        with pytest.raises(ValueError, match=r"computes with detached tensors, or under torch.no_grad\(\)"):
+            update_of(tailed_pair(FORMULAS[way]), algorithm)
+
+
+@pytest.mark.parametrize("algorithm", SECOND_ORDER)
+def test_a_mask_of_detached_tensors_is_no_fault(algorithm):
+    expected = update_of(tailed_pair(lambda module, x: module(x).relu()), algorithm)
+    found = update_of(tailed_pair(lambda module, x: Masked.apply(module(x))), algorithm)
+    for name, gradient in found.grads.items():
+        torch.testing.assert_close(gradient, expected.grads[name], rtol=1e-9, atol=1e-12)
 
 
 @algorithms
@@ -324,6 +391,62 @@ def test_an_attribute_that_has_moved_on_is_refused(algorithm, layer):
 
 def test_a_tensor_that_each_pass_makes_anew_is_no_fault():
     assert_same(conv_pair, RIGHT["checkpoint"], "reptile", lambda: nn.utils.weight_norm(nn.Conv2d(4, 4, 1)))
+
+
+class KeepsLast(nn.Module):
+    """A layer that keeps what it saw last, and does not look at it."""
+
+    last = None
+
+    def forward(self, x):
+        self.last = x
+        return x
+
+
+class AddsLast(KeepsLast):
+    """A layer that looks at what it saw last."""
+
+    def forward(self, x):
+        last, self.last = self.last, x.detach()
+        return x if last is None else x + last.mean() / 10
+
+
+class WritesLast(nn.Module):
+    """The same, written in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = torch.zeros((), dtype=torch.float64)
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.mean.mul_(0.9).add_(x.mean())
+        return x * (1 + self.mean)
+
+
+@algorithms
+def test_a_tensor_that_is_kept_and_not_looked_at_is_no_fault(algorithm):
+    assert_same(conv_pair, RIGHT["checkpoint"], algorithm, KeepsLast)
+
+
+@algorithms
+@pytest.mark.parametrize(("layer", "name"), [(AddsLast, "last"), (WritesLast, "mean")])
+def test_a_tensor_that_is_looked_at_has_moved_on(algorithm, layer, name):
+    with pytest.raises(ValueError, match=rf"the attribute 'discriminator.layers.1.{name}' changes in the forward pass"):
+        update_of(conv_pair(RIGHT["checkpoint"], layer), algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ["reptile", "sweep", "unrolled"])
+def test_a_torch_without_its_private_engine(algorithm, monkeypatch):
+    monkeypatch.delattr(torch.autograd.graph, "_engine_run_backward")
+    assert_same(tailed_pair, RIGHT["checkpoint"], algorithm, functools.partial(nn.BatchNorm2d, 4))
+    with pytest.raises(ValueError, match="draws random numbers anew"):
+        update_of(
+            conv_pair(functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False), functools.partial(nn.Dropout, 0.3)),
+            algorithm,
+        )
+    with pytest.raises(ValueError, match=r"the attribute 'discriminator.layers.1.calls' changes"):
+        update_of(conv_pair(RIGHT["checkpoint"], CountsInPython), algorithm)
 
 
 @algorithms
