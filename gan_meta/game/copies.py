@@ -15,8 +15,19 @@ from gan_meta.game.layout import refuse_overlapping
 from gan_meta.objective import Objective
 from gan_meta.pair import GANPair
 
-_NOT_LOOSE = ("_parameters", "_buffers", "_modules", "_compiled_call_impl", "_compile_options", "_non_persistent_buffers_set")
-_OF_STATE_DICTS = ("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
+_NOT_LOOSE = frozenset(
+    {
+        *("_parameters", "_buffers", "_modules", "_compiled_call_impl", "_compile_options", "_non_persistent_buffers_set"),
+        *("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+    }
+)
+_HOOKS = frozenset(
+    {
+        *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+        *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks"),
+    }
+)
+"""What a module registers hooks in. Mostly empty, and then left out: copying all of them would be a twentieth of MAML's time."""
 
 
 class Copies(NamedTuple):
@@ -102,7 +113,7 @@ def put_loose(pair: GANPair, loose: Loose) -> Objective:
     for module, attributes in copied.attributes:
         own = vars(module)
         for name in set(_loose(module)) - set(attributes):
-            own[name].clear() if name.endswith("_hooks") else own.pop(name)
+            own[name].clear() if name in _HOOKS else own.pop(name)
         own.update(attributes)
     return copied.objective
 
@@ -155,9 +166,7 @@ def _copy_loose(pair: GANPair, loose: Loose) -> Loose:
 
 
 def _loose(module: nn.Module) -> dict[str, Any]:
-    own = vars(module).items()
-    empty_hooks = {name for name, value in own if name.endswith("_hooks") and not value}
-    return {name: value for name, value in own if name not in (*_NOT_LOOSE, *_OF_STATE_DICTS) and name not in empty_hooks}
+    return {name: value for name, value in vars(module).items() if name not in _NOT_LOOSE and (name not in _HOOKS or value)}
 
 
 def _parts(pair: GANPair) -> list[nn.Module | Tensor]:
