@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gan_meta.contents import hooks_of, is_filled, is_plain, kept_by_class, parts_of, reach
+from gan_meta.contents import hooks_of, is_filled, is_flat, is_plain, kept_by_class, parts_of, reach
 
 Value = TypeVar("Value")
 
@@ -83,6 +83,8 @@ class Copier:
             return types.MethodType(self.copy(value.__func__), self.copy(value.__self__))
         if isinstance(value, weakref.ref):
             return self._note(value, weakref.ref(self.copy(value())) if id(value()) in self._inside else value)
+        if is_flat(value):
+            return self._note(value, copy.copy(value))
         if type(value) is tuple:
             return value if all(map(is_plain, value)) else self._note(value, tuple(self.copy(item) for item in value))
         if isinstance(value, nn.Module) and self.may_share and (_is_compiled(value) or isinstance(value, torch.jit.ScriptModule)):

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.testing import assert_close
 
 import gan_meta as gm
+from gan_meta.contents import is_same
 from gan_meta.game.copies import copy_both
 from tests.conftest import SquaresObjective, parameters_of, small_batch, smooth_pair
 
@@ -187,6 +188,19 @@ def test_what_cannot_be_copied_is_shared_if_it_is_no_state_and_named_if_it_is():
     objective.noise = (torch.rand(3) for _ in range(100))
     with pytest.raises(TypeError, match=r"SquaresObjective\.noise is an iterator that cannot be copied.*by the game's step"):
         gm.adapt(pair, objective, TASK.support, INNER)
+
+
+def test_flat_containers_are_copied_whole():
+    objective = SquaresObjective()
+    objective.ranks = {("a", "b"): 1, "c": (2, (3.0, None))}
+    objective.pools = ([1, 2], [float("nan")])
+    copied = copy_both(smooth_pair(), objective).objective
+    assert copied.ranks == objective.ranks
+    assert copied.ranks is not objective.ranks
+    assert is_same(vars(copied), vars(objective))
+    copied.pools[0].append(3)
+    assert objective.pools[0] == [1, 2]
+    assert not is_same(vars(copied), vars(objective))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
