@@ -67,8 +67,10 @@ def measure_apart(frames: int) -> dict[str, float]:
 
 def measure(video: Path) -> dict[str, float]:
     """Prepare a video: seconds, and this process's peak resident set in MB."""
+    from metapix.cli import give_back_large_buffers
     from metapix.data.prepare import prepare_video
 
+    give_back_large_buffers()
     small = video.stem == "small"
     begun = time.perf_counter()
     prepare_video(video, video.with_name("clip"), size=16 if small else 256, estimator=Walker() if small else None)

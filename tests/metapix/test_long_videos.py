@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from av.video.reformatter import VideoReformatter
+from metapix.cli import give_back_large_buffers
 from metapix.data import pose
 from metapix.data.crop import _smooth, plan_boxes
 from metapix.data.folder import read_clip, write_pictures
@@ -142,6 +145,30 @@ def test_all_pictures_of_a_video_share_their_colour_conversion(tmp_path: Path, m
     video = standing_video(tmp_path / "a.mp4", 20, 48, 64)
     assert sum(1 for _ in read_video(video)) == 20
     assert made == ["video_writer", "video_pixels"]
+
+
+def test_the_command_has_malloc_give_large_buffers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *values: asked.append(values)))
+    give_back_large_buffers()
+    assert asked == [(-3, 2**22)]
+    assert 2**22 < 1920 * 1080 * 3
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())  # as on other systems
+    give_back_large_buffers()
+
+
+def test_mediapipes_masks_are_let_go_at_once() -> None:
+    """Its result is a class, which is in a cycle: only the garbage collector frees it."""
+    results: list[type] = []
+
+    def process(_: object) -> type:
+        results.append(type("SolutionOutputs", (), {"pose_landmarks": None, "segmentation_mask": np.zeros((1080, 1920), np.float32)}))
+        return results[-1]
+
+    estimator = pose.MediapipeEstimator()
+    estimator._solution = SimpleNamespace(process=process)
+    assert estimator.estimate(np.zeros((1080, 1920, 3), np.uint8)) is None
+    assert results[0].__dict__["segmentation_mask"] is None
 
 
 def test_people_are_painted_over_a_band_at_a_time() -> None:
