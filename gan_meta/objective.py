@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -130,6 +131,8 @@ def asks_for_step(method: Callable[..., Any]) -> bool:
     Raises:
         ValueError: when the step cannot be given by keyword.
     """
+    if _is_short(getattr(method, "__func__", method)):
+        return False
     own = inspect.signature(method, follow_wrapped=False).parameters
     kinds = {parameter.kind for parameter in own.values()}
     wrapped = _wrapped(method) if inspect.Parameter.VAR_POSITIONAL in kinds else getattr(method, "__wrapped__", None)
@@ -140,6 +143,14 @@ def asks_for_step(method: Callable[..., Any]) -> bool:
     if "step" in own or (wrapped is not None and asks_for_step(wrapped)):
         raise ValueError(f"{_name(method)} asks for the step, which is given by keyword: name it after the others, as in (..., *, step)")
     return False
+
+
+def _is_short(function: object) -> bool:
+    """Whether a plain function takes nothing of this name and hands nothing on: seen at once, as every loss is asked in every iteration."""
+    if type(function) is not types.FunctionType or vars(function):
+        return False
+    code = function.__code__
+    return "step" not in code.co_varnames and not code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
 
 
 def _wrapped(method: Callable[..., Any]) -> Callable[..., Any] | None:
