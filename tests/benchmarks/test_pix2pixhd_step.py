@@ -57,10 +57,11 @@ def test_what_a_step_asks_of_each_network(extractor):
     game.step()
     for step, sizes in ((published, ([8], [8, 8, 8], [8, 8])), (game.step, ([5], [5, 5], [5]))):
         players = published.pair if step is published else game.pair
+        features = extractor if step is published else game.table.objective.extractor  # a game plays with its own copy of the objective
         with (
             counted_calls(players.generator) as generator,
             counted_calls(players.discriminator) as discriminator,
-            counted_calls(extractor) as perceptual,
+            counted_calls(features) as perceptual,
         ):
             step()
         assert (generator, discriminator, perceptual) == sizes
