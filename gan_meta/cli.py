@@ -189,7 +189,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        raise SystemExit(app(standalone_mode=False))
+        raise SystemExit(app(standalone_mode=False) or 0)
+    except typer.Abort:  # Ctrl-C
+        raise SystemExit(130) from None
     except Exception as error:
         problem = _problem(error)
         if problem is None:

@@ -33,6 +33,8 @@ def are_coupled(losses: Losses, others: Losses, precision: torch.dtype) -> bool:
     """
     differ = []
     for name, loss in losses.items():
+        if not loss.is_floating_point():  # refused where it is reduced
+            return False
         places = torch.tensor(rearranged(len(loss)), device=loss.device)
         if others[name].shape != places.shape:
             return True

@@ -193,17 +193,16 @@ def test_published_weights_take_the_presets_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("recipe.model=pix2pixhd", "built as 'posewarp', and \\[recipe\\] says model = 'pix2pixhd'"),
+        ("recipe.model=pix2pixhd", "built as 'posewarp', and its recipe says model = 'pix2pixhd'"),
         ("data.pose=heatmaps", "takes its poses as joints, and \\[data\\] says pose = 'heatmaps'"),
         ("model.n_joints=16", "but these poses have 14 and 10"),
-        ("recipe.perceptual=vgg91", "unknown Posewarp features 'vgg91': did you mean 'vgg19'"),
+        ("recipe.perceptual=vgg91", "unknown perceptual 'vgg91': did you mean 'vgg19'"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, change: str, words: str) -> None:
-    preset = load_preset("posewarp-demo", [*TINY, change])
     subjects = find_subjects([], load_preset("posewarp-demo", TINY).data, 32, Path("unused"), 0)
     with pytest.raises(InputError, match=words):
-        stages.pretrain(preset, subjects, tmp_path, tick=quiet)
+        stages.pretrain(load_preset("posewarp-demo", [*TINY, change]), subjects, tmp_path, tick=quiet)
     assert not list(tmp_path.glob("*.safetensors"))
 
 

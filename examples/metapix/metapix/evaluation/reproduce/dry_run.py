@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import gan_meta as gm
+from gan_meta.game.adaptation import OnStep
 from metapix.conditioning import conditioning_of
 from metapix.data.drawn import draw_clip
 from metapix.data.folder import count_frames, is_clip_folder
@@ -96,14 +97,15 @@ def measure(preset: Preset, shots: int, before: float) -> Measured:
     support, game = conditioning.samples(clip.select(range(max(shots, conditioning.fewest)))), conditioning.fit(preset.game())
     objective, frames = recipe.objective(), len(next(iter(support.values())))
 
-    def play(steps: int) -> None:
-        gm.adapt(pair, objective, support, dataclasses.replace(game, steps=steps))
+    def play(steps: int, on_step: OnStep | None = None) -> None:
+        gm.adapt(pair, objective, support, dataclasses.replace(game, steps=steps), on_step=on_step)
 
+    done: list[float] = []
     with FlopCounterMode(display=False) as counter:
-        play(1)
+        play(2, lambda *_: done.append(counter.get_total_flops()))
     step = _cpu_seconds(lambda: play(_TIMED)) / _TIMED / frames
     weights = _COPIES * sum(parameter.numel() * parameter.element_size() for parameter in pair.parameters())
-    memory = before + weights + _kept_for_the_way_back(lambda: play(1)) * scale * preset.recipe.batch_size / frames
+    memory = before + weights + _kept_for_the_way_back(lambda on_step: play(2, on_step)) * scale * preset.recipe.batch_size / frames
 
     def draw_and_score() -> None:
         scores = FrameScores(clip)
@@ -111,7 +113,7 @@ def measure(preset: Preset, shots: int, before: float) -> Measured:
             scores.add(images)
 
     drawn = _cpu_seconds(draw_and_score) / len(clip)
-    return Measured(step * scale, counter.get_total_flops() * scale / frames, drawn * scale, memory, tuple(notes))
+    return Measured(step * scale, (done[1] - done[0]) * scale / frames, drawn * scale, memory, tuple(notes))
 
 
 def forecast(order: Order, entries: Sequence[Entry], measured: dict[str, Measured]) -> list[Forecast]:
@@ -207,8 +209,11 @@ def _cpu_seconds(action: Callable[[], None]) -> float:
     return time.process_time() - start
 
 
-def _kept_for_the_way_back(step: Callable[[], None]) -> float:
-    """Bytes that a step's operations keep for their derivatives, each storage once; weights, which do not grow with pictures, left out."""
+def _kept_for_the_way_back(play: Callable[[OnStep], None]) -> float:
+    """Bytes that operations of a game's second step keep for their derivatives, each storage once; weights do not grow and do not count.
+
+    The first step is no measure: a game tries then whether its losses couple the samples.
+    """
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -217,8 +222,12 @@ def _kept_for_the_way_back(step: Callable[[], None]) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    def forget_the_first(step: int, *_: object) -> None:
+        if step == 1:
+            kept.clear()
+
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        step()
+        play(forget_the_first)
     return float(sum(kept.values()))
 
 
