@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +28,9 @@ _HOOKS = frozenset(
     }
 )
 """What a module registers hooks in. Mostly empty, and then left out: copying all of them would be a twentieth of MAML's time."""
+
+
+_CONSTANT = frozenset({bool, int, float, str, type(None)})
 
 
 class Copies(NamedTuple):
@@ -162,7 +165,17 @@ def _counterparts(old: GANPair, new: GANPair) -> dict[int, Any]:
 def _copy_loose(pair: GANPair, loose: Loose) -> Loose:
     copier = Copier([loose.attributes, loose.objective], {id(part): part for part in _parts(pair)})
     copier.may_share = True
-    return Loose([(module, copier.attributes(module, attributes)) for module, attributes in loose.attributes], copier.copy(loose.objective))
+    attributes = [(module, {**own, **copier.attributes(module, _mutable(own))}) for module, own in loose.attributes]
+    return Loose(attributes, copier.copy(loose.objective))
+
+
+def _mutable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are no numbers, words or tuples of these, as nearly all of a module's are."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if type(value) not in _CONSTANT and not (type(value) is tuple and all(type(item) in _CONSTANT for item in value))
+    }
 
 
 def _loose(module: nn.Module) -> dict[str, Any]:
